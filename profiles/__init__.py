@@ -1,0 +1,1 @@
+"""Who likes what: signals summed with exponential decay, one profile a user, kept in Redis."""

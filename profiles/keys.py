@@ -1,0 +1,68 @@
+"""Every Redis key of Penchant, format version 1. Nothing else spells a key."""
+
+FORMAT = 1
+PREFIX = f"pen:{FORMAT}"
+
+_ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
+_UNESCAPES = (("%7B", "{"), ("%7D", "}"), ("%25", "%"))
+
+
+def escape(identifier: str) -> str:
+    """An id as it stands in a key: braces would move the hash slot, so they are percent-encoded."""
+    return identifier.translate(_ESCAPES)
+
+
+def unescape(identifier: str) -> str:
+    """The id that :func:`escape` was given."""
+    for escaped, plain in _UNESCAPES:
+        identifier = identifier.replace(escaped, plain)
+    return identifier
+
+
+def profile(user: str, namespace: str = PREFIX) -> str:
+    """The stem of all keys of one user; the braces put them into one hash slot."""
+    return f"{namespace}:{{{escape(user)}}}"
+
+
+def user_of(key: str) -> str:
+    """The user that a profile key belongs to."""
+    return unescape(key[key.index("{") + 1 : key.index("}")])
+
+
+def interests(user: str, stance: str, horizon: str, namespace: str = PREFIX) -> str:
+    """ZSET interest -> effective time, in microseconds."""
+    return f"{profile(user, namespace)}:{stance}:{horizon}"
+
+
+def meta(user: str, namespace: str = PREFIX) -> str:
+    """HASH of positions applied, newest event time, counts and schema."""
+    return f"{profile(user, namespace)}:meta"
+
+
+def why(user: str, namespace: str = PREFIX) -> str:
+    """HASH interest -> evidence, one JSON object a line, newest first."""
+    return f"{profile(user, namespace)}:why"
+
+
+def rules(user: str, namespace: str = PREFIX) -> str:
+    """HASH of the user's own rulings and the mark of a forget."""
+    return f"{profile(user, namespace)}:rules"
+
+
+def item(item_id: str) -> str:
+    """STRING: the interests of an item."""
+    return f"{PREFIX}:item:{escape(item_id)}"
+
+
+def text(digest: str) -> str:
+    """STRING: the interests of a text, by the hash of all that decides them."""
+    return f"{PREFIX}:text:{digest}"
+
+
+def reading(digest: str) -> str:
+    """STRING: the lock of the worker that is reading that text right now."""
+    return f"{PREFIX}:reading:{digest}"
+
+
+LOGS = f"{PREFIX}:logs"
+"""HASH topic -> the topic id whose offsets the positions in profiles count."""

@@ -1,0 +1,327 @@
+#!lua name=penchant
+
+-- All writes to profiles, format version 1. profiles/library.py is the typed face of this file and says what goes
+-- in and out; profiles/decay.py holds the same algebra. Instants and half-lives are microseconds; none is read
+-- from a clock. Every key is derived from the user's stem (KEYS), which fixes the hash slot.
+
+local SCHEMA = 1
+local FORGOTTEN_HALF_LIVES = 30
+local HOUR = 3600 * 1000000
+local ID_BYTES = 8
+local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds some thousands
+local STANCES = { 'like', 'dislike' }
+local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
+
+local function merge(a, b, half_life)
+  local low, high = a, b
+  if a > b then low, high = b, a end
+  return high + half_life * math.log(1 + 2 ^ ((low - high) / half_life)) / LN2
+end
+
+local function round(x)
+  return math.floor(x + 0.5)
+end
+
+local function refuse(why)
+  return redis.error_reply('PENCHANT ' .. why)
+end
+
+local function check_schema(schema)
+  if schema and tonumber(schema) > SCHEMA then
+    return refuse('this profile has schema ' .. schema .. ', newer than ' .. SCHEMA .. ': upgrade this worker')
+  end
+end
+
+-- The positions (from 1) in `ids` of events that are among the last `window` that the user's profile has seen.
+local function repeated(seen, ids, window)
+  local found = {}
+  local known = #seen / ID_BYTES
+  for i = 0, #ids / ID_BYTES - 1 do
+    local id = ids:sub(i * ID_BYTES + 1, (i + 1) * ID_BYTES)
+    local at = seen:find(id, 1, true)
+    while at do
+      local index = (at - 1) / ID_BYTES
+      if index % 1 == 0 and known + i - index <= window then
+        found[#found + 1] = i + 1
+        break
+      end
+      at = seen:find(id, at + 1, true)
+    end
+  end
+  return found
+end
+
+local function remember(key, seen, ids, window)
+  local kept = #seen + #ids
+  if kept > window * ID_BYTES * 1.25 then
+    redis.call('SET', key, (seen .. ids):sub(-window * ID_BYTES), 'KEEPTTL')
+  else
+    redis.call('APPEND', key, ids)
+  end
+end
+
+-- Sum `scores` into the set. Returns the new scores and how many members are new.
+local function sum_into(key, half_life, members, scores)
+  local total, added = {}, 0
+  for from = 1, #members, CHUNK do
+    local to = math.min(from + CHUNK - 1, #members)
+    local old = redis.call('ZMSCORE', key, unpack(members, from, to))
+    local pairs_ = {}
+    for i = from, to do
+      local score = scores[i]
+      local before = old[i - from + 1]
+      if before then score = round(merge(tonumber(before), score, half_life)) end
+      total[i] = score
+      local n = #pairs_
+      pairs_[n + 1], pairs_[n + 2] = score, members[i]
+    end
+    added = added + redis.call('ZADD', key, unpack(pairs_))
+  end
+  return total, added
+end
+
+local function add_evidence(key, evidence, limit)
+  local names = {}
+  for i = 1, #evidence, 2 do names[#names + 1] = evidence[i] end
+  for from = 1, #names, CHUNK do
+    local to = math.min(from + CHUNK - 1, #names)
+    local old = redis.call('HMGET', key, unpack(names, from, to))
+    local fields = {}
+    for i = from, to do
+      local lines = evidence[i * 2]
+      if old[i - from + 1] then lines = lines .. '\n' .. old[i - from + 1] end
+      local cut = 0
+      for _ = 1, limit do
+        cut = lines:find('\n', cut + 1, true)
+        if not cut then break end
+      end
+      if cut then lines = lines:sub(1, cut - 1) end
+      fields[#fields + 1], fields[#fields + 2] = names[i], lines
+    end
+    redis.call('HSET', key, unpack(fields))
+  end
+end
+
+-- Remove what is forgotten at `newest` and let every key live until its last interest will be, plus the grace.
+local function forget_and_expire(stem, newest, config)
+  local longest = 0
+  for _, stance in ipairs(STANCES) do
+    for name, half_life in pairs(config.horizons) do
+      local key = stem .. ':' .. stance .. ':' .. name
+      redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', newest - FORGOTTEN_HALF_LIVES * half_life))
+      local top = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+      if top then
+        local left = math.max(tonumber(top) - newest, 0) + FORGOTTEN_HALF_LIVES * half_life
+        local seconds = math.ceil(left / 1000000) + config.grace
+        redis.call('EXPIRE', key, seconds)
+        longest = math.max(longest, seconds)
+      end
+    end
+  end
+  if longest > 0 then
+    for _, suffix in ipairs({ ':meta', ':why', ':seen' }) do redis.call('EXPIRE', stem .. suffix, longest) end
+  end
+end
+
+-- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules}.
+local function apply_update(stem, update, ids, config)
+  local meta = stem .. ':meta'
+  local known = redis.call('HMGET', meta, update.log, 'newest', 'events', 'rules', 'schema')
+  local refusal = check_schema(known[5])
+  if refusal then return refusal end
+
+  local position, rules_version = tonumber(known[1]) or -1, tonumber(known[4]) or 0
+  local seen, again = '', {}
+  if config.window > 0 then
+    seen = redis.call('GET', stem .. ':seen') or ''
+    again = repeated(seen, ids, config.window)
+  end
+  if position >= update.first or #again > 0 or rules_version ~= update.rules then
+    local rules = rules_version > 0 and redis.call('HGETALL', stem .. ':rules') or {}
+    return { 0, position, again, rules_version, rules }
+  end
+
+  local before = tonumber(known[2]) or -1
+  local newest = math.max(before, update.newest)
+  local sweep = math.floor(newest / HOUR) ~= math.floor(before / HOUR)
+  local reply, evicted = { 1, 0 }, 0
+  for _, set in ipairs(update.sets) do
+    local key = stem .. ':' .. set[1]
+    local scores, added = sum_into(key, set[2], set[3], set[4])
+    if config.changes then
+      for _, score in ipairs(scores) do reply[#reply + 1] = string.format('%.0f', score) end
+    end
+    if added > 0 then
+      local size = redis.call('ZCARD', key)
+      sweep = sweep or size == added
+      if size > config.max_interests then
+        evicted = evicted + redis.call('ZREMRANGEBYRANK', key, 0, size - config.max_interests - 1)
+      end
+    end
+  end
+  if #update.evidence > 0 then add_evidence(stem .. ':why', update.evidence, config.evidence) end
+  if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
+  local events = (tonumber(known[3]) or 0) + update.events
+  redis.call('HSET', meta, update.log, update.last, 'newest', newest, 'events', events, 'schema', SCHEMA)
+  if sweep then forget_and_expire(stem, newest, config) end
+  reply[2] = evicted
+  return reply
+end
+
+local function apply(keys, args)
+  local config = cmsgpack.unpack(args[1])
+  local replies = {}
+  for i, stem in ipairs(keys) do
+    replies[i] = apply_update(stem, cmsgpack.unpack(args[2 * i]), args[2 * i + 1], config)
+  end
+  return replies
+end
+
+local function remove_interest(stem, interest, config)
+  local removed = 0
+  for _, stance in ipairs(STANCES) do
+    for name in pairs(config.horizons) do
+      removed = removed + redis.call('ZREM', stem .. ':' .. stance .. ':' .. name, interest)
+    end
+  end
+  return removed
+end
+
+local function stance_set(stance)
+  return stance == 'dislike' and 'dislike' or 'like'
+end
+
+-- Keep only the evidence newer than `cutoff`; sum the interest anew from it when `restore` is set.
+local function cut(stem, interest, lines, cutoff, config, restore)
+  local kept = {}
+  remove_interest(stem, interest, config)
+  for line in lines:gmatch('[^\n]+') do
+    local piece = cjson.decode(line)
+    if piece.at > cutoff then
+      kept[#kept + 1] = line
+      if restore then
+        for name, half_life in pairs(config.horizons) do
+          local score = round(piece.at + half_life * math.log(piece.weight) / LN2)
+          sum_into(stem .. ':' .. stance_set(piece.stance) .. ':' .. name, half_life, { interest }, { score })
+        end
+      end
+    end
+  end
+  if #kept > 0 then
+    redis.call('HSET', stem .. ':why', interest, table.concat(kept, '\n'))
+  else
+    redis.call('HDEL', stem .. ':why', interest)
+  end
+  return #kept
+end
+
+local function ruled(stem)
+  redis.call('HINCRBY', stem .. ':meta', 'rules', 1)
+  redis.call('HSET', stem .. ':meta', 'schema', SCHEMA)
+end
+
+-- Erase all that happened up to `at`. What is known to be newer stays. Returns pairs: key, entries removed.
+local function forget(keys, args)
+  local stem, at, config = keys[1], tonumber(args[1]), cmsgpack.unpack(args[2])
+  local refusal = check_schema(redis.call('HGET', stem .. ':meta', 'schema'))
+  if refusal then return refusal end
+  local receipt = {}
+  local function erased(key, entries)
+    if entries > 0 then receipt[#receipt + 1], receipt[#receipt + 2] = key, entries end
+  end
+
+  local why = redis.call('HGETALL', stem .. ':why')
+  local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest')) or -1
+  for _, stance in ipairs(STANCES) do
+    for name in pairs(config.horizons) do
+      local key = stem .. ':' .. stance .. ':' .. name
+      erased(key, redis.call('ZCARD', key))
+      redis.call('DEL', key)
+    end
+  end
+  erased(stem .. ':why', #why / 2)
+  redis.call('DEL', stem .. ':why')
+  if newest > at then
+    for i = 1, #why, 2 do cut(stem, why[i], why[i + 1], at, config, true) end
+    forget_and_expire(stem, newest, config)
+  else
+    redis.call('HDEL', stem .. ':meta', 'newest', 'events')
+  end
+
+  local mark = tonumber(redis.call('HGET', stem .. ':rules', 'forgotten_before')) or -1
+  erased(stem .. ':rules', redis.call('HLEN', stem .. ':rules') - (mark >= 0 and 1 or 0))
+  redis.call('DEL', stem .. ':rules')
+  redis.call('HSET', stem .. ':rules', 'forgotten_before', math.max(mark, at))
+  ruled(stem)
+  return receipt
+end
+
+-- Pin, unpin, mute or unmute an interest as of `at`. The newest ruling of each kind stands. Returns 1 if it is news.
+local function rule(keys, args)
+  local stem, kind, interest, at, config = keys[1], args[1], args[2], tonumber(args[3]), cmsgpack.unpack(args[4])
+  local field = kind .. ':' .. interest
+  local before = tonumber(redis.call('HGET', stem .. ':rules', field)) or -1
+  local mark = tonumber(redis.call('HGET', stem .. ':rules', 'forgotten_before')) or -1
+  if at <= before or at <= mark then return 0 end
+  redis.call('HSET', stem .. ':rules', field, at)
+  ruled(stem)
+  local muted = tonumber(redis.call('HGET', stem .. ':rules', 'mute:' .. interest)) or -1
+  local unmuted = tonumber(redis.call('HGET', stem .. ':rules', 'unmute:' .. interest)) or -1
+  local lines = redis.call('HGET', stem .. ':why', interest) or ''
+  if kind == 'mute' then
+    if muted >= unmuted then
+      cut(stem, interest, lines, muted, config, false)
+    end
+  elseif kind == 'unmute' and unmuted > muted and muted >= 0 then
+    cut(stem, interest, lines, unmuted, config, true)
+  end
+  return 1
+end
+
+-- Take one event's (or, with `ref` "item:ID", one item's) contribution out again. Returns the interests it touched.
+local function retract(keys, args)
+  local stem, ref, at, config = keys[1], args[1], args[2], cmsgpack.unpack(args[3])
+  local item = ref:match('^item:(.*)$')
+  if redis.call('HEXISTS', stem .. ':rules', 'retract:' .. ref) == 1 then return {} end
+  redis.call('HSET', stem .. ':rules', 'retract:' .. ref, at)
+  ruled(stem)
+  local touched = {}
+  local why = redis.call('HGETALL', stem .. ':why')
+  for i = 1, #why, 2 do
+    local interest, kept, found = why[i], {}, false
+    for line in why[i + 1]:gmatch('[^\n]+') do
+      local piece = cjson.decode(line)
+      if piece.event == ref or (item and piece.target == item) then
+        found = true
+        for name, half_life in pairs(config.horizons) do
+          local key = stem .. ':' .. stance_set(piece.stance) .. ':' .. name
+          local score = tonumber(redis.call('ZSCORE', key, interest) or nil)
+          if score then
+            local share = 2 ^ ((piece.at + half_life * math.log(piece.weight) / LN2 - score) / half_life)
+            if share > 1 - 1e-9 then
+              redis.call('ZREM', key, interest)
+            else
+              redis.call('ZADD', key, round(score + half_life * math.log(1 - share) / LN2), interest)
+            end
+          end
+        end
+      else
+        kept[#kept + 1] = line
+      end
+    end
+    if found then
+      touched[#touched + 1] = interest
+      if #kept > 0 then
+        redis.call('HSET', stem .. ':why', interest, table.concat(kept, '\n'))
+      else
+        redis.call('HDEL', stem .. ':why', interest)
+      end
+    end
+  end
+  return touched
+end
+
+redis.register_function('penchant_apply', apply)
+redis.register_function('penchant_forget', forget)
+redis.register_function('penchant_rule', rule)
+redis.register_function('penchant_retract', retract)

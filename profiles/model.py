@@ -1,0 +1,171 @@
+"""The values that profiles are made of. Pure data: no clock, no network.
+
+Instants are integer microseconds since the Unix epoch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Stance(StrEnum):
+    """What a person feels about an interest."""
+
+    LIKE = "like"
+    DISLIKE = "dislike"
+    NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One interest shown by one event: how strongly, and what in the event shows it.
+
+    ``strength`` is the weight the signal has at the moment of its event (a plain click weighs 1).
+    ``source`` is the text span or item that shows it, ``reader`` the model and prompt that read it.
+    """
+
+    interest: str
+    stance: Stance
+    strength: float
+    source: str = ""
+    reader: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One event of one user, read: its place in the log, its time and the signals it holds.
+
+    ``target`` is the item the event is about, if any; it is what an item can be retracted by.
+    """
+
+    user: str
+    event_id: str
+    offset: int
+    at: int
+    signals: Sequence[Signal]
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why an interest is in a profile: one signal of one event, as stored under ``:why``."""
+
+    event: str
+    at: int
+    weight: float
+    stance: Stance
+    source: str = ""
+    reader: str = ""
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a user has ruled: pins, mutes, retractions, and the instant before which all is forgotten.
+
+    ``version`` counts the changes; an update planned against an older version is refused by the store.
+    Each mapping holds the newest instant of its ruling; the newer of a ruling and its opposite wins.
+    """
+
+    version: int = 0
+    forgotten_before: int = -1
+    muted: Mapping[str, int] = field(default_factory=dict)
+    unmuted: Mapping[str, int] = field(default_factory=dict)
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    unpinned: Mapping[str, int] = field(default_factory=dict)
+    retracted: frozenset[str] = frozenset()
+
+    def is_muted(self, interest: str) -> bool:
+        """Whether the interest is muted now: its newest mute is not followed by an unmute."""
+        return interest in self.muted and self.muted[interest] >= self.unmuted.get(interest, -1)
+
+    def is_pinned(self, interest: str) -> bool:
+        """Whether the interest is pinned now."""
+        return interest in self.pinned and self.pinned[interest] > self.unpinned.get(interest, -1)
+
+    def admits(self, observation: Observation) -> bool:
+        """Whether the event may count at all: neither forgotten nor retracted."""
+        return (
+            observation.at > self.forgotten_before
+            and observation.event_id not in self.retracted
+            and (observation.target is None or f"item:{observation.target}" not in self.retracted)
+        )
+
+    def admits_interest(self, interest: str, at: int) -> bool:
+        """Whether a signal of that instant may count for the interest.
+
+        A mute takes away everything, earlier and later; an unmute lets in what happens after it.
+        """
+        muted = self.muted.get(interest)
+        if muted is None:
+            return True
+        unmuted = self.unmuted.get(interest, -1)
+        return unmuted > muted and at > unmuted
+
+
+NO_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUpdate:
+    """What one batch of one partition changes in one user's profile: the unit the store applies.
+
+    ``sets`` maps (stance, horizon) to interests and the effective time of their summed signals.
+    ``first`` and ``last`` are the offsets of the user's events, ``log`` names their partition.
+    ``event_ids`` are the events' identities, in log order, for recognising a producer's duplicates.
+    """
+
+    user: str
+    log: str
+    first: int
+    last: int
+    newest: int
+    events: int
+    rules_version: int
+    event_ids: Sequence[str]
+    sets: Mapping[tuple[Stance, str], Mapping[str, int]]
+    evidence: Mapping[str, Sequence[Evidence]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The new effective time of one interest after an update."""
+
+    interest: str
+    stance: Stance
+    horizon: str
+    effective_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An update that is now in the profile. ``changes`` is empty unless they were asked for."""
+
+    user: str
+    newest: int
+    events: int
+    evicted: int = 0
+    changes: Sequence[Change] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An update the store refused, unwritten, because the profile knows more than its plan did.
+
+    ``position`` is the last offset applied from that log, ``duplicates`` the event ids seen before.
+    """
+
+    user: str
+    position: int
+    duplicates: frozenset[str]
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class RankedInterest:
+    """One interest as a reader sees it: its weight at the instant asked for."""
+
+    interest: str
+    weight: float
+    stance: Stance = Stance.LIKE
+    pinned: bool = False

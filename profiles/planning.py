@@ -1,0 +1,104 @@
+"""From observations to updates: pure, so that the same log always gives the same profile."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp2, log2
+
+from .decay import FORGOTTEN_HALF_LIVES
+from .model import NO_RULES, Evidence, Observation, ProfileUpdate, Rules, Signal, Stance
+from .policy import NEUTRAL_SHARE, Policy
+
+
+def by_user(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+    """Group a batch by user, keeping log order."""
+    users: dict[str, list[Observation]] = {}
+    for observation in observations:
+        users.setdefault(observation.user, []).append(observation)
+    return users
+
+
+def without_repeats(observations: Sequence[Observation]) -> list[Observation]:
+    """One user's observations with only the first of each event id."""
+    return list({o.event_id: o for o in reversed(observations)}.values())[::-1]
+
+
+def plan(log: str, observations: Sequence[Observation], policy: Policy, rules: Rules = NO_RULES) -> ProfileUpdate:
+    """The update that one user's observations of one batch amount to.
+
+    ``observations`` are of one user, in log order, without repeated event ids. Those that ``rules`` forbid still
+    move the position and still count as seen, so that a redelivery finds them done.
+    """
+    newest = max(o.at for o in observations)
+    admitted = [o for o in observations if rules.admits(o)] if rules.version else observations
+    sums = _sum_weights(admitted, newest, policy, rules)
+    return ProfileUpdate(
+        user=observations[0].user,
+        log=log,
+        first=observations[0].offset,
+        last=observations[-1].offset,
+        newest=max((o.at for o in admitted), default=-1),
+        events=len(admitted),
+        rules_version=rules.version,
+        event_ids=[o.event_id for o in observations],
+        sets={key: _to_scores(weights, newest, policy.half_lives[key[1]]) for key, weights in sums.items()},
+        evidence=_evidence(admitted, policy.evidence_per_interest, rules),
+    )
+
+
+def _sum_weights(
+    observations: Sequence[Observation], newest: int, policy: Policy, rules: Rules
+) -> Mapping[tuple[Stance, str], dict[str, float]]:
+    """Decayed sums at ``newest``, by set and interest: one logarithm an interest instead of one a signal."""
+    sums: dict[tuple[Stance, str], dict[str, float]] = {}
+    for horizon in policy.horizons:
+        likes: dict[str, float] = {}
+        dislikes: dict[str, float] = {}
+        for observation in observations:
+            decayed = exp2((observation.at - newest) / horizon.half_life)
+            for signal in observation.signals:
+                if rules.muted and not rules.admits_interest(signal.interest, observation.at):
+                    continue
+                weights = dislikes if signal.stance is Stance.DISLIKE else likes
+                interest = signal.interest
+                weights[interest] = weights.get(interest, 0.0) + decayed * directed_strength(signal)
+        if likes:
+            sums[Stance.LIKE, horizon.name] = likes
+        if dislikes:
+            sums[Stance.DISLIKE, horizon.name] = dislikes
+    return sums
+
+
+def directed_strength(signal: Signal) -> float:
+    """What a signal adds to its set: neutral attention is a share of a like."""
+    return signal.strength * NEUTRAL_SHARE if signal.stance is Stance.NEUTRAL else signal.strength
+
+
+def _to_scores(weights: Mapping[str, float], newest: int, half_life: int) -> dict[str, int]:
+    forgotten = exp2(-FORGOTTEN_HALF_LIVES)
+    return {
+        interest: round(newest + half_life * log2(weight))
+        for interest, weight in weights.items()
+        if weight >= forgotten
+    }
+
+
+def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> dict[str, list[Evidence]]:
+    """The newest ``limit`` signals of each interest, newest first."""
+    evidence: dict[str, list[Evidence]] = {}
+    if not limit:
+        return evidence
+    for observation in reversed(observations):
+        for signal in observation.signals:
+            lines = evidence.setdefault(signal.interest, [])
+            if len(lines) < limit and rules.admits_interest(signal.interest, observation.at):
+                lines.append(
+                    Evidence(
+                        event=observation.event_id,
+                        at=observation.at,
+                        weight=directed_strength(signal),
+                        stance=signal.stance,
+                        source=signal.source,
+                        reader=signal.reader,
+                        target=observation.target,
+                    )
+                )
+    return {interest: lines for interest, lines in evidence.items() if lines}

@@ -1,0 +1,162 @@
+"""Profiles in Redis: the one place that writes them."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from . import keys, library
+from .model import NO_RULES, Applied, Conflict, Observation, ProfileUpdate, Rules
+from .planning import by_user, plan, without_repeats
+from .policy import Policy
+
+_T = TypeVar("_T")
+
+
+class UnsupportedRedisError(RuntimeError):
+    """The server is too old for Redis Functions."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What became of one batch. Every observation is in exactly one of the three counts.
+
+    ``applied``: new to its profile; ``duplicates``: an event id seen before; ``replayed``: a position that was
+    applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting.
+    """
+
+    applied: int = 0
+    duplicates: int = 0
+    replayed: int = 0
+    ruled_out: int = 0
+    evicted: int = 0
+    updates: list[Applied] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a forget removed: entries by key. Positions and the mark of the forget stay, and nothing else."""
+
+    user: str
+    at: int
+    removed: Mapping[str, int]
+
+
+class ProfileStore:
+    """Applies observations to profiles, effectively once.
+
+    ``users_per_call`` users share one atomic function call: 1 for a Redis Cluster, where they live in different
+    slots. ``changes`` asks for the new scores, to publish them.
+    """
+
+    def __init__(
+        self,
+        redis: "Redis[bytes]",
+        policy: Policy,
+        *,
+        namespace: str = keys.PREFIX,
+        users_per_call: int = 50,
+        changes: bool = False,
+    ) -> None:
+        self._redis = redis
+        self._policy = policy
+        self._namespace = namespace
+        self._users_per_call = users_per_call
+        self._config = library.config(policy, changes=changes)
+
+    async def prepare(self) -> None:
+        """Load the function library. Raises UnsupportedRedisError where the server has no functions."""
+        try:
+            await self._redis.function_load(library.source(), replace=True)
+        except ResponseError as error:
+            if "unknown command" in str(error).lower():
+                raise UnsupportedRedisError(
+                    "this server has no FUNCTION command: Redis >= 7.0 or Valkey >= 7.2 is needed"
+                ) from error
+            raise
+
+    async def record(self, log: str, observations: Iterable[Observation]) -> Recorded:
+        """Apply one batch of one partition, named by ``log``, in log order.
+
+        It is planned as if the profiles knew nothing of these events; where one does, the store refuses, and
+        that user's part is planned anew against what the profile knows.
+        """
+        outcome = Recorded()
+        waiting: dict[str, tuple[list[Observation], Rules]] = {}
+        for user, events in by_user(observations).items():
+            distinct = without_repeats(events)
+            outcome.duplicates += len(events) - len(distinct)
+            waiting[user] = (distinct, NO_RULES)
+        while waiting:
+            updates = [plan(log, events, self._policy, rules) for events, rules in waiting.values()]
+            refused: dict[str, tuple[list[Observation], Rules]] = {}
+            for result in await self._apply(updates):
+                events, _ = waiting[result.user]
+                if isinstance(result, Applied):
+                    outcome.applied += len(events)
+                    outcome.ruled_out += len(events) - result.events
+                    outcome.evicted += result.evicted
+                    outcome.updates.append(result)
+                    continue
+                beyond = [e for e in events if e.offset > result.position]
+                rest = [e for e in beyond if e.event_id not in result.duplicates]
+                outcome.replayed += len(events) - len(beyond)
+                outcome.duplicates += len(beyond) - len(rest)
+                if rest:
+                    refused[result.user] = (rest, result.rules)
+            waiting = refused
+        return outcome
+
+    async def _apply(self, updates: Sequence[ProfileUpdate]) -> list[Applied | Conflict]:
+        calls = [updates[i : i + self._users_per_call] for i in range(0, len(updates), self._users_per_call)]
+        replies: list[Applied | Conflict] = []
+        for chunk, reply in zip(calls, await self._call_all(calls), strict=True):
+            for update, part in zip(chunk, reply, strict=True):
+                if isinstance(part, Exception):
+                    raise part
+                replies.append(library.parse_reply(update, part))
+        return replies
+
+    async def _call_all(self, calls: Sequence[Sequence[ProfileUpdate]]) -> list[list[list[object]]]:
+        async def send() -> list[list[list[object]]]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for chunk in calls:
+                    stems = [keys.profile(update.user, self._namespace) for update in chunk]
+                    arguments = [a for u in chunk for a in library.update_arguments(u, self._policy.half_lives)]
+                    pipe.fcall(library.APPLY, len(stems), *stems, self._config, *arguments)
+                return await pipe.execute()
+
+        return await self._with_library(send)
+
+    async def _with_library(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Make the call; where the server lost its functions (a restart without persistence), load them first."""
+        try:
+            return await call()
+        except ResponseError as error:
+            if "function not found" not in str(error).lower():
+                raise
+            await self.prepare()
+            return await call()
+
+    async def forget(self, user: str, at: int) -> Receipt:
+        """Erase what the user's events up to ``at`` left: interests, evidence, rules. Late events stay out."""
+        reply = await self._call(library.FORGET, user, at, self._config)
+        removed = {library.text(key): int(count) for key, count in zip(reply[::2], reply[1::2], strict=True)}
+        return Receipt(user, at, removed)
+
+    async def rule(self, user: str, ruling: str, interest: str, at: int) -> bool:
+        """Apply a ruling (pin, unpin, mute, unmute) as of ``at``. Returns whether it was news."""
+        return bool(await self._call(library.RULE, user, ruling, interest, at, self._config))
+
+    async def retract(self, user: str, reference: str, at: int) -> list[str]:
+        """Take one event (its id) or item (``item:ID``) out again. Returns the interests it had touched.
+
+        What is no longer in the bounded evidence cannot be subtracted; it only keeps from being added again.
+        """
+        return [library.text(i) for i in await self._call(library.RETRACT, user, reference, at, self._config)]
+
+    async def _call(self, function: str, user: str, *arguments: str | bytes | int) -> Any:
+        stem = keys.profile(user, self._namespace)
+        return await self._with_library(lambda: self._redis.fcall(function, 1, stem, *arguments))

@@ -1,0 +1,97 @@
+"""Every setting of Penchant: environment variables named ``PENCHANT_...``, the same for every command."""
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "PENCHANT_"
+Commas = Annotated[tuple[str, ...], NoDecode]
+
+
+class UnknownSettingError(ValueError):
+    """An environment variable begins with PENCHANT_ but is no setting: most likely a typing error."""
+
+
+class Settings(BaseSettings):
+    """The effective settings. Durations are seconds, sizes are bytes unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma separated")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Kafka security protocol"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism where the security protocol is SASL"
+    )
+    kafka_username: str | None = Field(None, description="SASL user")
+    kafka_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_ca_file: str | None = Field(None, description="PEM file of the authority that signed the brokers")
+    consumer_group: str = Field("penchant", description="Kafka consumer group; one group is one copy of the profiles")
+    partitions: int = Field(8, ge=1, description="partitions of topics that the worker creates")
+    replication: int = Field(-1, description="replicas of topics that the worker creates; -1 leaves it to the broker")
+    retention_days: float = Field(30.0, gt=0, description="retention of event topics that the worker creates")
+    max_poll_records: int = Field(5000, ge=1, description="most records in one record batch")
+    max_in_flight: int = Field(8, ge=1, description="record batches being read at the same time, per topic")
+    max_value_bytes: int = Field(1_048_576, ge=1024, description="largest event; a larger one is dead-lettered")
+    max_future_skew_seconds: float = Field(
+        300.0, ge=0, description="how far an event may lie after its Kafka timestamp before it is clamped to that"
+    )
+
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis >= 7 or Valkey >= 7.2")
+    horizons: str = Field("now=6h,lasting=30d", description="time scales, name=half-life with h or d, one to four")
+    max_interests: int = Field(500, ge=10, description="most interests in one set of a profile")
+    evidence_per_interest: int = Field(5, ge=0, description="pieces of evidence kept for each interest")
+    duplicate_window: int = Field(4096, ge=0, description="events of a user among which a repeated id is recognised")
+    profile_updates: bool = Field(default=True, description="publish what changed to the profile-updates topic")
+    item_wait_seconds: float = Field(5.0, ge=0, description="how long a click waits for its item to become known")
+
+    extraction: Literal["embedded", "vllm"] = Field("embedded", description="who reads texts")
+    vllm_urls: Commas = Field((), description="base URLs of vLLM servers, comma separated, e.g. http://host:8000/v1")
+    vllm_model: str = Field("penchant", description="the model name that the vLLM servers serve")
+    vllm_token: SecretStr | None = Field(None, description="bearer token of the vLLM servers")
+    vllm_timeout_seconds: float = Field(30.0, gt=0, description="limit of one request to vLLM")
+    vllm_concurrency: int = Field(64, ge=1, description="requests in flight to each vLLM server")
+    vllm_when_down: Literal["wait", "estimate"] = Field(
+        "wait", description="without vLLM: let the lag grow, or estimate with the embedded tier"
+    )
+    allow_sensitive: bool = Field(
+        default=False, description="keep interests in health, religion, politics and other sensitive concepts"
+    )
+    ledger_days: float = Field(30.0, gt=0, description="how long the reading of a text is kept for reuse")
+
+    web_host: str = Field("127.0.0.1", description="address the web page and /metrics listen on")
+    web_port: int = Field(6066, ge=0, le=65535, description="port of the web page and /metrics; 0 takes a free one")
+    web_token: SecretStr | None = Field(None, description="token the live page and its API ask for")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
+    log_json: bool = Field(default=True, description="logs as JSON lines; false: for people")
+
+    @field_validator("vllm_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _check_bootstrap(cls, value: str) -> str:
+        for address in value.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit():
+                msg = f"'{address}' is not host:port"
+                raise ValueError(msg)
+        return value
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings from the environment; ``overrides`` win.
+
+    Raises UnknownSettingError for a PENCHANT_ variable that is no setting, pydantic's ValidationError for a bad value.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        msg = f"{', '.join(unknown)}: no such setting; 'penchant config' lists them all"
+        raise UnknownSettingError(msg)
+    return Settings(**overrides)  # type: ignore[arg-type]
