@@ -96,11 +96,11 @@ class Rules:
 
         A mute takes away everything, earlier and later; an unmute lets in what happens after it.
         """
-        muted = self.muted.get(interest)
-        if muted is None:
-            return True
-        unmuted = self.unmuted.get(interest, -1)
-        return unmuted > muted and at > unmuted
+        return self.remembers(interest, at) and not self.is_muted(interest)
+
+    def remembers(self, interest: str, at: int) -> bool:
+        """Whether evidence of that instant is kept: an unmute that is still on its way may bring it back."""
+        return at > max(self.muted.get(interest, -1), self.unmuted.get(interest, -1) if interest in self.muted else -1)
 
 
 NO_RULES = Rules()

@@ -89,7 +89,7 @@ def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> 
     for observation in reversed(observations):
         for signal in observation.signals:
             lines = evidence.setdefault(signal.interest, [])
-            if len(lines) < limit and rules.admits_interest(signal.interest, observation.at):
+            if len(lines) < limit and rules.remembers(signal.interest, observation.at):
                 lines.append(
                     Evidence(
                         event=observation.event_id,

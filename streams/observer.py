@@ -1,0 +1,114 @@
+"""What the pipeline tells its observers: frozen values, one way. Metrics are one observer, a list in a test is another."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BatchApplied:
+    """One record batch is in Redis. ``freshness`` is seconds from append to visible, one a record."""
+
+    topic: str
+    partition: int
+    records: int
+    applied: int
+    duplicates: int
+    replayed: int
+    ruled_out: int
+    evicted: int
+    freshness: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRejected:
+    """Events that went to the dead-letter topic, by reason."""
+
+    topic: str
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TextsRead:
+    """Passages read by one tier in one call. ``dropped`` counts findings that failed a check, by reason."""
+
+    tier: str
+    texts: int
+    interests: int
+    cached: int
+    tokens: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimed:
+    """Seconds one stage (decode, read, wait, apply, publish) took for one batch."""
+
+    topic: str
+    stage: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LagMeasured:
+    """How far one partition's consumer is behind, in records and in seconds."""
+
+    topic: str
+    partition: int
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyChecked:
+    """Whether a dependency (redis, kafka, vllm) answered."""
+
+    name: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Record batches of a topic that are being read or applied at this moment."""
+
+    topic: str
+    batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventsClamped:
+    """Events from too far in the future, whose time was set to their Kafka timestamp."""
+
+    topic: str
+    events: int
+
+
+Observed = (
+    BatchApplied
+    | EventsRejected
+    | TextsRead
+    | StageTimed
+    | LagMeasured
+    | DependencyChecked
+    | InFlight
+    | EventsClamped
+)
+
+
+class Observer(Protocol):
+    """Takes what happened. Must neither block nor raise."""
+
+    def observe(self, event: Observed) -> None:
+        """Take one value."""
+        ...
+
+
+class Recorder:
+    """An observer that keeps everything it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Observed] = []
+
+    def observe(self, event: Observed) -> None:
+        """Keep the value."""
+        self.events.append(event)

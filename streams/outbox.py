@@ -1,0 +1,99 @@
+"""What Penchant publishes: dead letters and profile updates."""
+
+import asyncio
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from profiles.decay import weight_at
+from profiles.model import Applied
+
+from .events import Change, DeadLetter, ProfileUpdated, Rejected
+from .record_batches import RecordBatch
+
+_encode = msgspec.json.Encoder().encode
+_MAX_DETAIL = 500
+
+
+class Outbox:
+    """Publishes over one producer; returns when the brokers have everything.
+
+    Dead letters go out at least once. Updates go out once, or not at all where a worker dies between its write to
+    Redis and here: a cache that is fed by them needs an expiry of its own. ``updates_topic`` None sends none.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        *,
+        dead_letters_topic: str,
+        updates_topic: str | None,
+        half_lives: Mapping[str, int],
+    ) -> None:
+        self._producer = producer
+        self._dead_letters_topic = dead_letters_topic
+        self._updates_topic = updates_topic
+        self._half_lives = half_lives
+
+    async def publish(
+        self, batch: RecordBatch, rejected: Mapping[int, Rejected], updates: Sequence[Applied]
+    ) -> None:
+        """Publish what became of one batch."""
+        sending = [
+            await self._producer.send(
+                self._dead_letters_topic, _encode(dead_letter(batch, index, reject)), key=batch.records[index].key
+            )
+            for index, reject in sorted(rejected.items())
+        ]
+        if self._updates_topic:
+            sending += [
+                await self._producer.send(
+                    self._updates_topic, _encode(self._profile_updated(update)), key=update.user.encode()
+                )
+                for update in updates
+                if update.changes
+            ]
+        if sending:
+            await asyncio.gather(*sending)
+
+    def _profile_updated(self, update: Applied) -> ProfileUpdated:
+        return ProfileUpdated(
+            user_id=update.user,
+            at=rfc3339(update.newest),
+            events=update.events,
+            changes=[
+                Change(
+                    c.interest,
+                    c.stance.value,
+                    c.horizon,
+                    weight_at(c.effective_time, update.newest, self._half_lives[c.horizon]),
+                )
+                for c in update.changes
+            ],
+        )
+
+
+def dead_letter(batch: RecordBatch, index: int, rejected: Rejected) -> DeadLetter:
+    """A reject with its origin and its original bytes."""
+    record = batch.records[index]
+    return DeadLetter(
+        reason=rejected.reason,
+        detail=rejected.detail[:_MAX_DETAIL],
+        field=rejected.field,
+        topic=batch.topic,
+        partition=batch.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=None if record.key is None else base64.b64encode(record.key).decode(),
+        value=base64.b64encode(record.value or b"").decode(),
+        headers={name: base64.b64encode(value or b"").decode() for name, value in record.headers or ()},
+        rejected_at=datetime.now(UTC).isoformat(),
+    )
+
+
+def rfc3339(microseconds: int) -> str:
+    """An instant as text, in UTC."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat()

@@ -1,0 +1,205 @@
+"""What happens to a record batch: prepared concurrently, applied in order, one pipeline a topic.
+
+``prepare`` decodes and reads (no profile is touched, so batches may overtake each other in it); ``apply`` writes.
+Neither is left by an exception that an event causes: such an event becomes a dead letter. What does pass are states
+of the world (Redis away, brokers away), which the lanes wait out.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka.errors import KafkaError
+from redis.exceptions import RedisError
+
+from inference.catalogue import Catalogue
+from profiles.model import Applied, Observation
+from profiles.store import ProfileStore
+
+from .decoding import Decoder
+from .events import Command, CommandKind, Item, Rejected, Tombstone, TopicKind
+from .intake import Intake, Placed, isolate, take_in
+from .observer import BatchApplied, EventsClamped, EventsRejected, Observer, StageTimed
+from .outbox import Outbox
+from .reading import ItemReader
+from .record_batches import RecordBatch
+
+WORLD = (RedisError, KafkaError, OSError, TimeoutError)
+"""Exceptions that say something about the world and not about an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that is ready to be applied: results by log order, rejects by the index of their record."""
+
+    batch: RecordBatch
+    results: Sequence[Any]
+    rejected: dict[int, Rejected]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one application did, as the metrics and the updates topic need it."""
+
+    applied: int
+    duplicates: int = 0
+    replayed: int = 0
+    ruled_out: int = 0
+    evicted: int = 0
+    updates: Sequence[Applied] = ()
+
+
+class Handler(Protocol):
+    """What a topic does with its events: read them (may overtake), then write what was read (in order)."""
+
+    async def read(self, events: Sequence[Placed[Any]]) -> list[Any]:
+        """One result, or Rejected, for each event."""
+        ...
+
+    async def write(self, log: str, results: Sequence[Any]) -> Written:
+        """Make the results last. Doing it twice must do no harm."""
+        ...
+
+
+class Pipeline:
+    """Prepare and apply for the batches of one topic."""
+
+    def __init__(
+        self, kind: TopicKind, decoder: Decoder, handler: Handler, outbox: Outbox, observer: Observer
+    ) -> None:
+        self._kind = kind
+        self._decoder = decoder
+        self._handler = handler
+        self._outbox = outbox
+        self._observer = observer
+
+    async def prepare(self, batch: RecordBatch) -> Prepared:
+        """Decode and read a batch."""
+        intake = self._timed("decode", lambda: take_in(batch, self._decoder))
+        if intake.clamped:
+            self._observer.observe(EventsClamped(batch.topic, intake.clamped))
+        results = await self._timed_async("read", lambda: self._read(intake))
+        rejected = dict(intake.rejected)
+        kept = []
+        for placed, result in zip(intake.events, results, strict=True):
+            if isinstance(result, Rejected):
+                rejected[placed.index] = result
+            else:
+                kept.append(result)
+        return Prepared(batch, kept, rejected)
+
+    async def apply(self, prepared: Prepared) -> None:
+        """Write a prepared batch, then what goes out because of it."""
+        batch = prepared.batch
+        log = f"{self._kind}/{batch.partition}"
+        written = await self._timed_async("apply", lambda: self._handler.write(log, prepared.results))
+        now = time.time()
+        await self._timed_async(
+            "publish", lambda: self._outbox.publish(batch, prepared.rejected, written.updates)
+        )
+        self._observer.observe(
+            BatchApplied(
+                topic=batch.topic,
+                partition=batch.partition,
+                records=len(batch.records),
+                applied=written.applied,
+                duplicates=written.duplicates,
+                replayed=written.replayed,
+                ruled_out=written.ruled_out,
+                evicted=written.evicted,
+                freshness=[now - record.timestamp / 1000 for record in batch.records],
+            )
+        )
+        if prepared.rejected:
+            reasons = Counter(rejected.reason.value for rejected in prepared.rejected.values())
+            self._observer.observe(EventsRejected(batch.topic, reasons))
+
+    async def _read(self, intake: Intake[Any]) -> list[Any]:
+        return await isolate(self._handler.read, intake.events, passing=WORLD)
+
+    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = work()
+        self._observer.observe(StageTimed(self._kind, stage, time.perf_counter() - started))
+        return result
+
+    async def _timed_async(self, stage: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        started = time.perf_counter()
+        result = await work()
+        self._observer.observe(StageTimed(self._kind, stage, time.perf_counter() - started))
+        return result
+
+
+class ProfileHandler:
+    """Clicks and comments: observations into profiles."""
+
+    def __init__(
+        self,
+        observe: Callable[[Sequence[Placed[Any]]], Awaitable[list[Observation | Rejected]]],
+        store: ProfileStore,
+    ) -> None:
+        self.read = observe
+        self._store = store
+
+    async def write(self, log: str, results: Sequence[Observation]) -> Written:
+        """Sum the observations into their users' profiles."""
+        recorded = await self._store.record(log, results)
+        return Written(
+            applied=recorded.applied,
+            duplicates=recorded.duplicates,
+            replayed=recorded.replayed,
+            ruled_out=recorded.ruled_out,
+            evicted=recorded.evicted,
+            updates=recorded.updates,
+        )
+
+
+class ItemHandler:
+    """Items: their interests into the catalogue; a tombstone takes an item out."""
+
+    def __init__(self, items: ItemReader, catalogue: Catalogue) -> None:
+        self._items = items
+        self._catalogue = catalogue
+
+    async def read(self, events: Sequence[Placed[Item | Tombstone]]) -> list[Any]:
+        """A version for each item, None for a tombstone."""
+        items = [(e.event, e.event.occurred_at or e.appended_at) for e in events if isinstance(e.event, Item)]
+        versions = iter(await self._items.versions(items))
+        return [
+            (e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events
+        ]
+
+    async def write(self, log: str, results: Sequence[Any]) -> Written:  # noqa: ARG002 - one face for all handlers
+        """Add the versions in log order; several of one item in one batch take turns."""
+        for item_id, version in results:
+            if version is None:
+                await self._catalogue.remove([item_id])
+            else:
+                await self._catalogue.add({item_id: version})
+        return Written(applied=len(results))
+
+
+class CommandHandler:
+    """Commands: what users rule about their own profiles."""
+
+    def __init__(self, store: ProfileStore) -> None:
+        self._store = store
+
+    async def read(self, events: Sequence[Placed[Command]]) -> list[Any]:
+        """Nothing to read: the commands themselves."""
+        return [placed.event for placed in events]
+
+    async def write(self, log: str, results: Sequence[Command]) -> Written:  # noqa: ARG002 - one face for all handlers
+        """Apply the commands; each is idempotent by its event time."""
+        for command in results:
+            if command.command is CommandKind.FORGET:
+                await self._store.forget(command.user_id, command.occurred_at)
+            elif command.command is CommandKind.RETRACT:
+                await self._store.retract(command.user_id, command.event_ref or "", command.occurred_at)
+            else:
+                await self._store.rule(
+                    command.user_id, command.command.value, command.interest or "", command.occurred_at
+                )
+        return Written(applied=len(results))

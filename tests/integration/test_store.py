@@ -1,0 +1,202 @@
+"""The store against the oracle, on a real server: batches, repeats, redelivery, commands."""
+
+import random
+from math import log2
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from profiles import keys
+from profiles.decay import merge, weight_at
+from profiles.model import Observation, Signal, Stance
+from profiles.policy import Policy
+from profiles.store import ProfileStore
+from tests.oracle import HALF_LIVES_US, Commands, Shown, assert_same, weights
+
+START = 1_795_000_000_000_000
+MINUTE = 60 * 10**6
+POLICY = Policy()
+
+
+@pytest.fixture
+async def redis(redis_url):
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def store(redis):
+    store = ProfileStore(redis, POLICY, changes=True)
+    await store.prepare()
+    return store
+
+
+def observation(shown: Shown, offset: int) -> Observation:
+    signals = tuple(Signal(i, Stance(s), strength) for i, s, strength in shown.signals)
+    return Observation(shown.user, shown.event_id, offset, shown.at, signals, shown.target)
+
+
+async def profile(redis, user, at):
+    found = {}
+    for stance in ("like", "dislike"):
+        for horizon, half_life in HALF_LIVES_US.items():
+            members = await redis.zrange(keys.interests(user, stance, horizon), 0, -1, withscores=True)
+            found[stance, horizon] = {m.decode(): weight_at(s, at, half_life) for m, s in members}
+    return found
+
+
+async def assert_equals_oracle(redis, shown, commands=None):
+    expected = weights(shown, commands)
+    for user in {s.user for s in shown}:
+        newest = max((s.at for s in shown if s.user == user), default=START)
+        assert_same(await profile(redis, user, newest), weights(shown, commands, at=newest)[user])
+    return expected
+
+
+def story(seed, events=400, users=7, interests=12, span=5 * 86400 * 10**6):
+    rng = random.Random(seed)
+    return [
+        Shown(
+            f"user {rng.randrange(users)}",
+            f"e{n}",
+            START + rng.randrange(span),
+            tuple(
+                (f"interest-{rng.randrange(interests)}", rng.choice(["like", "like", "dislike", "neutral"]), rng.uniform(0.1, 5))
+                for _ in range(rng.randrange(4))
+            ),
+        )
+        for n in range(events)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 400])
+async def test_any_batching_gives_the_decayed_sums(redis, store, size):
+    shown = story(size)
+    observations = [observation(s, n) for n, s in enumerate(shown)]
+    for start in range(0, len(observations), size):
+        await store.record("clicks/0", observations[start : start + size])
+    await assert_equals_oracle(redis, shown)
+
+
+async def test_redelivery_with_other_boundaries_applies_each_event_once(redis, store):
+    shown = story(3)
+    observations = [observation(s, n) for n, s in enumerate(shown)]
+    applied = replayed = 0
+    for start, end in [(0, 150), (0, 90), (90, 230), (40, 400), (0, 400)]:
+        outcome = await store.record("clicks/0", observations[start:end])
+        applied += outcome.applied
+        replayed += outcome.replayed
+    assert applied == 400
+    assert replayed == 150 + 90 + 140 + 360 + 400 - 400
+    await assert_equals_oracle(redis, shown)
+
+
+async def test_repeated_event_ids_count_once_across_batches_and_logs(redis, store):
+    shown = story(4)
+    repeats = random.Random(4).sample(shown, 40)
+    log = [*shown[:200], *repeats[:20], *shown[200:], *repeats[20:]]
+    observations = [observation(s, n) for n, s in enumerate(log)]
+    duplicates = 0
+    for start in range(0, len(observations), 33):
+        duplicates += (await store.record("clicks/0", observations[start : start + 33])).duplicates
+    assert duplicates == 40
+    other = await store.record("comments/0", [observation(s, n) for n, s in enumerate(repeats)])
+    assert (other.applied, other.duplicates) == (0, 40)
+    await assert_equals_oracle(redis, shown)
+
+
+async def test_the_duplicate_window_is_bounded(redis):
+    store = ProfileStore(redis, Policy(duplicate_window=4))
+    await store.prepare()
+    shown = [Shown("u", f"e{n % 8}", START + n, (("a", "like", 1.0),)) for n in range(9)]
+    for n, s in enumerate(shown):
+        await store.record("clicks/0", [observation(s, n)])
+    assert await redis.hget(keys.meta("u"), "events") == b"9"
+    again = await store.record("clicks/0", [observation(shown[-2], 100)])
+    assert again.duplicates == 1
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["command after its events", "command after later events"])
+async def test_forget_cuts_by_event_time(redis, store, late):
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.0), ("b", "dislike", 2.0))) for n in range(6)]
+    commands = Commands(forgotten_before={"u": START + 3 * MINUTE})
+    cut = 6 if late else 4
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown[:cut])])
+    receipt = await store.forget("u", START + 3 * MINUTE)
+    assert receipt.removed[keys.why("u")] == 2
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
+    await store.record("comments/0", [observation(Shown("u", "late", START, (("c", "like", 1.0),)), 0)])
+    await assert_equals_oracle(redis, [*shown, Shown("u", "late", START, (("c", "like", 1.0),))], commands)
+
+
+async def test_mute_takes_everything_and_unmute_lets_in_what_follows(redis, store):
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.0), ("b", "like", 1.0))) for n in range(8)]
+    observations = [observation(s, n) for n, s in enumerate(shown)]
+    await store.record("clicks/0", observations[:4])
+    assert await store.rule("u", "mute", "a", START + 2 * MINUTE)
+    assert not await store.rule("u", "mute", "a", START + 2 * MINUTE)
+    await store.record("clicks/0", observations[4:7])
+    assert "a" not in (await profile(redis, "u", START))["like", "now"]
+    await store.rule("u", "unmute", "a", START + 5 * MINUTE)
+    await store.record("clicks/0", observations[7:])
+    commands = Commands(muted={("u", "a"): START + 2 * MINUTE}, unmuted={("u", "a"): START + 5 * MINUTE})
+    await assert_equals_oracle(redis, shown, commands)
+
+
+@pytest.mark.parametrize("reference", ["e2", "item:book"])
+async def test_retract_takes_exactly_one_contribution_out(redis, store, reference):
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.5),), "book" if n == 2 else None) for n in range(4)]
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
+    assert await store.retract("u", reference, START) == ["a"]
+    assert await store.retract("u", reference, START) == []
+    await store.record("comments/0", [observation(shown[2], 0)])
+    await assert_equals_oracle(redis, shown, Commands(retracted={("u", reference)}))
+
+
+async def test_the_size_bound_keeps_the_strongest_and_is_counted(redis):
+    store = ProfileStore(redis, Policy(max_interests=10))
+    await store.prepare()
+    shown = Shown("u", "e", START, tuple((f"i{n}", "like", float(n + 1)) for n in range(15)))
+    outcome = await store.record("clicks/0", [observation(shown, 0)])
+    assert outcome.evicted == 10
+    assert set((await profile(redis, "u", START))["like", "now"]) == {f"i{n}" for n in range(5, 15)}
+
+
+async def test_every_key_expires_and_history_does_not_expire_at_once(redis, store):
+    shown = Shown("u", "e", 10**15, (("a", "like", 1.0), ("b", "dislike", 1.0)))
+    await store.record("clicks/0", [observation(shown, 0)])
+    ttls = {key: await redis.ttl(key) async for key in redis.scan_iter("pen:1:{u}:*")}
+    assert len(ttls) == 7
+    assert all(ttl > 7 * 86400 for ttl in ttls.values())
+
+
+async def test_a_profile_of_a_newer_schema_is_refused(redis, store):
+    await redis.hset(keys.meta("u"), "schema", 2)
+    with pytest.raises(Exception, match="upgrade this worker"):
+        await store.record("clicks/0", [observation(Shown("u", "e", START, (("a", "like", 1.0),)), 0)])
+
+
+async def test_functions_lost_by_the_server_are_loaded_again(redis, store):
+    await redis.function_flush()
+    outcome = await store.record("clicks/0", [observation(Shown("u", "e", START, (("a", "like", 1.0),)), 0)])
+    assert outcome.applied == 1
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.floats(0.05, 20), st.integers(0, 40 * 86400 * 10**6)), min_size=2, max_size=8))
+async def test_lua_and_python_merge_alike(redis, store, pairs):
+    await redis.delete(*[k async for k in redis.scan_iter("pen:*")] or ["none"])
+    python = {}
+    for n, (strength, after) in enumerate(pairs):
+        shown = Shown("p", f"e{n}", START + after, (("a", "like", strength),))
+        (update,) = (await store.record("clicks/0", [observation(shown, n)])).updates
+        for change in update.changes:
+            half_life = HALF_LIVES_US[change.horizon]
+            single = round(shown.at + half_life * log2(strength))
+            before = python.get(change.horizon)
+            python[change.horizon] = single if before is None else round(merge(before, single, half_life))
+            assert abs(change.effective_time - python[change.horizon]) <= n + 1
+            python[change.horizon] = change.effective_time
