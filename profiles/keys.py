@@ -1,5 +1,7 @@
 """Every Redis key of Penchant, format version 1. Nothing else spells a key."""
 
+from collections.abc import Iterable
+
 FORMAT = 1
 PREFIX = f"pen:{FORMAT}"
 
@@ -47,6 +49,17 @@ def why(user: str, namespace: str = PREFIX) -> str:
 def rules(user: str, namespace: str = PREFIX) -> str:
     """HASH of the user's own rulings and the mark of a forget."""
     return f"{profile(user, namespace)}:rules"
+
+
+def seen(user: str, namespace: str = PREFIX) -> str:
+    """STRING: 8-byte hashes of the user's last event ids, oldest first."""
+    return f"{profile(user, namespace)}:seen"
+
+
+def all_of(user: str, horizons: Iterable[str], namespace: str = PREFIX) -> list[str]:
+    """Every key that a profile may have."""
+    sets = [interests(user, stance, horizon, namespace) for horizon in horizons for stance in ("like", "dislike")]
+    return [*sets, meta(user, namespace), why(user, namespace), rules(user, namespace), seen(user, namespace)]
 
 
 def item(item_id: str) -> str:

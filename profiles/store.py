@@ -1,6 +1,6 @@
 """Profiles in Redis: the one place that writes them."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -156,6 +156,21 @@ class ProfileStore:
         What is no longer in the bounded evidence cannot be subtracted; it only keeps from being added again.
         """
         return [library.text(i) for i in await self._call(library.RETRACT, user, reference, at, self._config)]
+
+    async def keys_of(self, user: str) -> list[str]:
+        """The keys that exist for the user."""
+        candidates = keys.all_of(user, self._policy.half_lives, self._namespace)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in candidates:
+                pipe.exists(key)
+            return [key for key, exists in zip(candidates, await pipe.execute(), strict=True) if exists]
+
+    async def users(self) -> AsyncIterator[tuple[str, int]]:
+        """Every user with a profile, and the instant of their newest event. Walks the whole keyspace."""
+        async for key in self._redis.scan_iter(f"{self._namespace}:{{*}}:meta", count=1000):
+            newest = await self._redis.hget(key, "newest")
+            if newest is not None:
+                yield keys.user_of(library.text(key)), int(newest)
 
     async def _call(self, function: str, user: str, *arguments: str | bytes | int) -> Any:
         stem = keys.profile(user, self._namespace)

@@ -8,7 +8,7 @@ import structlog
 
 from .decoding import Decoder
 from .events import Event, Reason, Rejected
-from .record_batches import RecordBatch
+from .lanes import RecordBatch
 
 _log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ def take_in(batch: RecordBatch, decoder: Decoder) -> Intake[Event]:
     """Decode every record. A record whose decoding crashes is rejected as poison, and the batch goes on."""
     events: list[Placed[Event]] = []
     rejected: dict[int, Rejected] = {}
-    clamped = 0
+    clamped = decoder.clamped
     for index, record in enumerate(batch.records):
         try:
             decoded = decoder.decode(record.value, record.headers, record.timestamp, record.key)
@@ -49,9 +49,8 @@ def take_in(batch: RecordBatch, decoder: Decoder) -> Intake[Event]:
         if isinstance(decoded, Rejected):
             rejected[index] = decoded
         else:
-            clamped += decoded.clamped
             events.append(Placed(index, record.offset, record.timestamp * 1000, decoded))
-    return Intake(batch, events, rejected, clamped)
+    return Intake(batch, events, rejected, decoder.clamped - clamped)
 
 
 async def isolate(

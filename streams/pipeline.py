@@ -24,7 +24,7 @@ from .intake import Intake, Placed, isolate, take_in
 from .observer import BatchApplied, EventsClamped, EventsRejected, Observer, StageTimed
 from .outbox import Outbox
 from .reading import ItemReader
-from .record_batches import RecordBatch
+from .lanes import RecordBatch
 
 WORLD = (RedisError, KafkaError, OSError, TimeoutError)
 """Exceptions that say something about the world and not about an event."""

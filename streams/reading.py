@@ -118,7 +118,7 @@ class ClickReader:
             if placed.index in inline:
                 version = inline[placed.index]
             elif click.item_id is None:
-                results.append(Rejected(Reason.MISSING_FIELD, "a click needs item_id or item with a title", "item_id"))
+                results.append(Rejected(Reason.ITEM_WITHOUT_TEXT, "the item inside the click has no title and no text", "item"))
                 continue
             elif click.item_id in known:
                 version = version_at(known[click.item_id], click.occurred_at)

@@ -2,6 +2,7 @@
 
 import os
 from typing import Annotated, Literal
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -95,3 +96,12 @@ def load_settings(**overrides: object) -> Settings:
         msg = f"{', '.join(unknown)}: no such setting; 'penchant config' lists them all"
         raise UnknownSettingError(msg)
     return Settings(**overrides)  # type: ignore[arg-type]
+
+
+def masked_url(url: SecretStr) -> str:
+    """A URL without its password, for people and logs."""
+    parts = urlsplit(url.get_secret_value())
+    if parts.password is None:
+        return urlunsplit(parts)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:********@{host}"))

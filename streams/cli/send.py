@@ -1,0 +1,58 @@
+"""``penchant send``: publish events from the terminal."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .shared import UNREACHABLE, WRONG_USE, fail, settings
+
+File = Annotated[str | None, typer.Argument(help="a JSONL file of events, or - for standard input")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(send)
+
+
+def send(
+    file: File = None,
+    *,
+    user: Annotated[str | None, typer.Option(help="the user who writes or clicks")] = None,
+    text: Annotated[str | None, typer.Option(help="a comment")] = None,
+    kind: Annotated[str, typer.Option(help="kind of the comment: comment, review, search, ...")] = "comment",
+    click: Annotated[str | None, typer.Option(help="the id of the item clicked on")] = None,
+    action: Annotated[str, typer.Option(help="what was done to the item: click, like, purchase, hide, ...")] = "click",
+    title: Annotated[str | None, typer.Option(help="the item's title, where the worker may not know the item")] = None,
+) -> None:
+    """Publish a comment, a click, or a file of events.
+
+    penchant send --user u1 --text "Dune is the best science fiction novel"
+
+    penchant send --user u1 --click item-7 --action like --title "Trail running shoes"
+    """
+    from streams.publishing import InvalidEventError, Publisher, PublishError
+
+    events: list[Any]
+    if file is not None:
+        lines = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        events = [line for line in lines.splitlines() if line.strip()]
+    elif user is not None and text is not None:
+        events = [{"user_id": user, "kind": kind, "text": text}]
+    elif user is not None and click is not None:
+        inline = {"item": {"title": title}} if title else {}
+        events = [{"user_id": user, "action": action, "item_id": click, **inline}]
+    else:
+        fail(WRONG_USE, "give a file, or --user with --text or --click")
+    effective = settings()
+    try:
+        with Publisher(effective) as publisher:
+            for number, event in enumerate(events, 1):
+                try:
+                    publisher.send(event)
+                except InvalidEventError as error:
+                    fail(1, f"event {number} not sent: {error}")
+    except PublishError as error:
+        fail(UNREACHABLE, f"{error}: start Kafka, or set PENCHANT_KAFKA_BOOTSTRAP")
+    typer.echo(f"sent {len(events)} event{'s' * (len(events) != 1)}")

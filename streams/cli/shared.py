@@ -1,0 +1,64 @@
+"""What commands share: settings, and how failures end."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+BAD_NEWS, WRONG_USE, UNREACHABLE = 1, 2, 3
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON for programs")]
+
+
+def fail(code: int, message: str) -> NoReturn:
+    """End with a message on stderr that says what to do."""
+    typer.echo(f"penchant: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+    """One JSON value on one line of stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def settings(**overrides: object) -> "Settings":
+    """The settings; a wrong one ends the command with its name and what it takes."""
+    from pydantic import ValidationError
+
+    from streams.settings import PREFIX, UnknownSettingError, load_settings
+
+    try:
+        return load_settings(**overrides)
+    except UnknownSettingError as error:
+        fail(WRONG_USE, str(error))
+    except ValidationError as error:
+        problems = [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
+        fail(WRONG_USE, "; ".join(problems))
+
+
+@contextmanager
+def reaching(settings: "Settings") -> Iterator[None]:
+    """Turn a dependency that does not answer into one clear line."""
+    from kafka.errors import KafkaError
+    from redis.exceptions import RedisError
+
+    from streams.settings import masked_url
+
+    try:
+        yield
+    except RedisError as error:
+        url = masked_url(settings.redis_url)
+        fail(UNREACHABLE, f"Redis at {url} does not answer ({error}): start it, or set PENCHANT_REDIS_URL")
+    except KafkaError as error:
+        fail(
+            UNREACHABLE,
+            f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__}): "
+            "start it, or set PENCHANT_KAFKA_BOOTSTRAP",
+        )

@@ -1,0 +1,66 @@
+"""``penchant worker`` and ``penchant config``."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from .shared import Json, fail, print_json, reaching, settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(worker)
+    app.command()(config)
+
+
+def worker() -> None:
+    """Consume events and keep the profiles, until SIGTERM or Ctrl-C.
+
+    Settings are PENCHANT_ environment variables (see 'penchant config'). Prints one line of JSON with its addresses
+    once it is ready. Run as many workers as there are partitions at most; each takes its share.
+    """
+    from streams.logs import configure_logs
+    from streams.runtime import Addresses, run_worker
+
+    effective = settings()
+    configure_logs(effective.log_level, as_json=effective.log_json)
+
+    def ready(addresses: Addresses) -> None:
+        print_json({"ready": True, **addresses.as_dict()})
+
+    with reaching(effective):
+        try:
+            asyncio.run(run_worker(effective, ready=ready))
+        except ValueError as error:
+            fail(2, str(error))
+
+
+def config(
+    *, as_json: Json = False, documented: Annotated[bool, typer.Option("--all", help="with descriptions")] = False
+) -> None:
+    """Show the effective settings, secrets masked. An unknown PENCHANT_ variable is an error."""
+    import os
+
+    from pydantic import SecretStr
+
+    from streams.settings import PREFIX, Settings, masked_url
+
+    effective = settings()
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(effective, name)
+        if name == "redis_url":
+            value = masked_url(value)
+        elif isinstance(value, SecretStr):
+            value = "********"
+        source = "environment" if PREFIX + name.upper() in {n.upper() for n in os.environ} else "default"
+        rows.append((PREFIX + name.upper(), value, source, field.description or ""))
+    if as_json:
+        print_json({name: {"value": value, "source": source} for name, value, source, _ in rows})
+        return
+    for name, value, source, description in rows:
+        shown = ",".join(value) if isinstance(value, tuple) else value
+        typer.echo(f"{name}={'' if shown is None else shown}" + ("" if source == "default" else "  # set"))
+        if documented:
+            typer.echo(f"    {description}")

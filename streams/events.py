@@ -1,0 +1,219 @@
+"""The events: what producers publish and what Penchant publishes. Contracts in deploy/contracts are made from these.
+
+Instants of decoded events are integer microseconds since the Unix epoch; on the wire they are RFC 3339 or epoch
+milliseconds.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+MAX_ID_CHARACTERS = 512
+
+
+class Instant(int):
+    """A moment, in microseconds since the Unix epoch. On the wire: RFC 3339 text or epoch milliseconds."""
+
+
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
+EventId = Annotated[Id, Meta(description="unique for each event; a repeated one is recognised as a duplicate")]
+UserId = Annotated[Id, Meta(description="whose profile this changes; also the key of the Kafka record")]
+ItemId = Annotated[Id, Meta(description="the item, as in the items topic")]
+OccurredAt = Annotated[Instant, Meta(description="when it happened: RFC 3339 with an offset, or epoch milliseconds")]
+Milliseconds = Annotated[float, Meta(ge=0)]
+
+
+class TopicKind(StrEnum):
+    """The four topics that producers publish to."""
+
+    CLICKS = "clicks"
+    COMMENTS = "comments"
+    ITEMS = "items"
+    COMMANDS = "commands"
+
+
+class Action(StrEnum):
+    """What a user did to an item. profiles/policy.py weighs them."""
+
+    VIEW = "view"
+    CLICK = "click"
+    DWELL = "dwell"
+    LIKE = "like"
+    SHARE = "share"
+    SAVE = "save"
+    CART = "cart"
+    PURCHASE = "purchase"
+    SUBSCRIBE = "subscribe"
+    COMPLETE = "complete"
+    DISLIKE = "dislike"
+    HIDE = "hide"
+    RETURN = "return"
+
+
+class CommentKind(StrEnum):
+    """What sort of text a user wrote."""
+
+    COMMENT = "comment"
+    REVIEW = "review"
+    POST = "post"
+    QUESTION = "question"
+    ANSWER = "answer"
+    SEARCH = "search"
+    MESSAGE = "message"
+
+
+class ItemKind(StrEnum):
+    """What sort of thing an item is."""
+
+    PRODUCT = "product"
+    ARTICLE = "article"
+    VIDEO = "video"
+    POST = "post"
+    COURSE = "course"
+    PAPER = "paper"
+    NEWS = "news"
+
+
+class CommandKind(StrEnum):
+    """What a user can rule about their own profile."""
+
+    FORGET = "forget"
+    RETRACT = "retract"
+    MUTE = "mute"
+    UNMUTE = "unmute"
+    PIN = "pin"
+    UNPIN = "unpin"
+
+
+class Reason(StrEnum):
+    """Why an event was rejected: the closed list of the dead-letter topic."""
+
+    INVALID_JSON = "invalid_json"
+    NOT_AN_OBJECT = "not_an_object"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    UNKNOWN_VALUE = "unknown_value"
+    BAD_ID = "bad_id"
+    BAD_TIME = "bad_time"
+    BAD_NUMBER = "bad_number"
+    ITEM_WITHOUT_TEXT = "item_without_text"
+    UNKNOWN_ITEM = "unknown_item"
+    POISON = "poison"
+
+
+class InlineItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item as a click carries it, for producers without an items topic."""
+
+    title: str | None = None
+    category: str | None = None
+    tags: tuple[str, ...] | None = None
+    text: str | None = None
+
+
+class Click(msgspec.Struct, frozen=True, kw_only=True):
+    """A user did something to an item. ``item_id``, ``item`` or both say which."""
+
+    event_id: EventId
+    user_id: UserId
+    occurred_at: OccurredAt
+    action: Action
+    item_id: ItemId | None = None
+    item: InlineItem | None = None
+    dwell_ms: Milliseconds | None = None
+    session_id: str | None = None
+    context: dict[str, object] | None = None
+
+
+class Comment(msgspec.Struct, frozen=True, kw_only=True):
+    """A user wrote something. A search is a text of its user like any other."""
+
+    event_id: EventId
+    user_id: UserId
+    occurred_at: OccurredAt
+    kind: CommentKind
+    text: str
+    item_id: ItemId | None = None
+    parent_id: str | None = None
+    lang: str | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A thing that can be clicked on. ``occurred_at`` says from when this text of it is in force (default: now)."""
+
+    item_id: ItemId
+    kind: ItemKind
+    title: str | None = None
+    text: str | None = None
+    category: str | None = None
+    tags: tuple[str, ...] | None = None
+    lang: str | None = None
+    occurred_at: OccurredAt | None = None
+
+
+class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+    """An item that was deleted: a record of its key without a value."""
+
+    item_id: str
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """A user rules about their own profile.
+
+    ``interest`` for mute, unmute, pin and unpin; ``event_ref`` (an event id, or ``item:ID``) for retract.
+    """
+
+    event_id: EventId
+    user_id: UserId
+    occurred_at: OccurredAt
+    command: CommandKind
+    interest: str | None = None
+    event_ref: str | None = None
+
+
+Event = Click | Comment | Item | Tombstone | Command
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """An event that cannot count, and what its producer has to change."""
+
+    reason: Reason
+    detail: str
+    field: str | None = None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A rejected event with its origin. ``key``, ``value`` and ``headers`` are the original bytes in base64."""
+
+    reason: Reason
+    detail: str
+    field: str | None = None
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: str | None
+    value: str
+    headers: dict[str, str]
+    rejected_at: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One interest's new weight, at the ``at`` of its update."""
+
+    interest: str
+    stance: str
+    horizon: str
+    weight: float
+
+
+class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
+    """What one batch changed in one profile. ``at`` is the newest event time in it, RFC 3339."""
+
+    user_id: str
+    at: str
+    events: int
+    changes: list[Change]

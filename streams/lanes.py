@@ -1,0 +1,144 @@
+"""Record batches in flight: read side by side, applied in the order of their partition. No Faust in here."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection
+from typing import Generic, TypeVar
+
+import structlog
+
+from .record_batches import RecordBatch
+
+_log = structlog.get_logger()
+
+P = TypeVar("P")
+T = TypeVar("T")
+Partition = tuple[str, int]
+
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 5.0
+_SAY_AGAIN_SECONDS = 10.0
+_CANCEL_SECONDS = 2.0
+
+
+class Lanes(Generic[P]):
+    """Runs ``prepare`` for several batches at a time and ``apply`` strictly in order within a partition.
+
+    At most ``max_in_flight`` batches are between acceptance and acknowledgement. Both functions should never raise;
+    where one does, the batch is tried again until it works, later batches of the partition wait, and nothing is
+    acknowledged meanwhile.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[RecordBatch], Awaitable[P]],
+        apply: Callable[[P], Awaitable[None]],
+        *,
+        max_in_flight: int,
+    ) -> None:
+        self._prepare = prepare
+        self._apply = apply
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._tasks: dict[Partition, set[asyncio.Task[None]]] = {}
+        self._newest: dict[Partition, asyncio.Task[None]] = {}
+        self._drops: dict[Partition, int] = {}
+        self._closed = False
+        self._said = float("-inf")
+
+    @property
+    def in_flight(self) -> int:
+        """How many batches are accepted and not yet acknowledged."""
+        return sum(map(len, self._tasks.values()))
+
+    async def submit(self, batch: RecordBatch, ack: Callable[[], None]) -> None:
+        """Accept a batch; waits while too many are in flight. ``ack`` is called once it is applied.
+
+        A batch whose partition is dropped meanwhile is not accepted, nor is any after ``drain``: it will come again.
+        """
+        partition = (batch.topic, batch.partition)
+        drops = self._drops.get(partition, 0)
+        await self._slots.acquire()
+        if self._closed or self._drops.get(partition, 0) != drops:
+            self._slots.release()
+            return
+        task = asyncio.create_task(self._carry(batch, ack, self._newest.get(partition)))
+        self._newest[partition] = task
+        self._tasks.setdefault(partition, set()).add(task)
+        task.add_done_callback(lambda done: self._leave(partition, done))
+
+    async def drop(self, partitions: Collection[Partition]) -> None:
+        """Give up what is in flight of these partitions; returns once none of it runs any more."""
+        going = []
+        for partition in partitions:
+            self._drops[partition] = self._drops.get(partition, 0) + 1
+            going += self._tasks.get(partition, ())
+        for task in going:
+            task.cancel()
+        if going:
+            _, stuck = await asyncio.wait(going, timeout=_CANCEL_SECONDS)
+            if stuck:
+                _log.warning("dropped_batches_still_end", batches=len(stuck))
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - the caller is a shutdown with a budget
+        """Accept nothing more and wait for what is in flight. Gives up after ``timeout`` seconds: returns False."""
+        self._closed = True
+        running = [task for tasks in self._tasks.values() for task in tasks]
+        if not running:
+            return True
+        _, late = await asyncio.wait(running, timeout=timeout)
+        await self.drop(list(self._tasks))
+        return not late
+
+    async def _carry(
+        self, batch: RecordBatch, ack: Callable[[], None], before: asyncio.Task[None] | None
+    ) -> None:
+        prepared = await self._insist(self._prepare, batch, batch)
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        if before is not None and before.cancelled():
+            return
+        await self._insist(self._apply, prepared, batch)
+        ack()
+
+    async def _insist(self, work: Callable[[T], Awaitable[P]], argument: T, batch: RecordBatch) -> P:
+        attempts = 0
+        while True:
+            try:
+                result = await work(argument)
+            except Exception as error:  # noqa: BLE001 - no exception may leave an agent: its batches would not come again
+                attempts += 1
+                wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(attempts - 1, 10))
+                self._say(batch, error, attempts)
+                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            else:
+                if attempts:
+                    _log.warning(
+                        "batch_went_through", topic=batch.topic, partition=batch.partition, failed_attempts=attempts
+                    )
+                return result
+
+    def _say(self, batch: RecordBatch, error: Exception, attempts: int) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._said < _SAY_AGAIN_SECONDS:
+            return
+        self._said = now
+        _log.error(
+            "batch_waits",
+            topic=batch.topic,
+            partition=batch.partition,
+            offset=batch.records[0].offset,
+            failed_attempts=attempts,
+            error=type(error).__name__,
+            hint="it is tried again until it works; nothing is lost, the lag grows",
+        )
+
+    def _leave(self, partition: Partition, task: asyncio.Task[None]) -> None:
+        self._slots.release()
+        tasks = self._tasks[partition]
+        tasks.discard(task)
+        if not tasks:
+            del self._tasks[partition]
+        if self._newest.get(partition) is task:
+            del self._newest[partition]
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("batch_not_acknowledged", topic=partition[0], error=type(task.exception()).__name__)

@@ -1,0 +1,84 @@
+"""Publishing events from our own tools: checked before they are sent, keyed as producers should key them."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from .decoding import Decoder, kind_of
+from .events import Rejected, TopicKind
+from .settings import Settings
+from .topics import TOPICS, kafka_python_options
+
+
+class InvalidEventError(ValueError):
+    """The event would be dead-lettered; the message says why and what to change."""
+
+
+class PublishError(ConnectionError):
+    """The brokers do not take events."""
+
+
+class Publisher:
+    """A Kafka producer for events given as JSON bytes or dictionaries.
+
+    A dictionary without ``event_id`` or ``occurred_at`` gets a new id and the present moment.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._decoders = {
+            kind: Decoder(kind, max_future_skew_us=10**18, max_value_bytes=settings.max_value_bytes)
+            for kind in TopicKind
+        }
+        try:
+            self._producer = KafkaProducer(
+                **kafka_python_options(settings), linger_ms=5, retries=5, max_request_size=64 * 1024 * 1024
+            )
+        except KafkaError as error:
+            raise PublishError(f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__})") from error
+
+    def send(self, event: bytes | dict[str, Any]) -> None:
+        """Check an event and publish it. Raises InvalidEventError; nothing is sent then."""
+        body = json.loads(event) if isinstance(event, bytes) else dict(event)
+        if not isinstance(body, dict):
+            raise InvalidEventError("an event is a JSON object")
+        kind = kind_of(body)
+        if kind is None:
+            raise InvalidEventError("neither a click, a comment, an item nor a command: see deploy/contracts")
+        if kind is not TopicKind.ITEMS:
+            body.setdefault("event_id", f"cli-{uuid.uuid4()}")
+            body.setdefault("occurred_at", datetime.now(UTC).isoformat())
+        body.pop("topic", None)
+        value = json.dumps(body, ensure_ascii=False).encode()
+        decoded = self._decoders[kind].decode(value, (), int(datetime.now(UTC).timestamp() * 1000), None)
+        if isinstance(decoded, Rejected):
+            raise InvalidEventError(f"{decoded.reason}: {decoded.detail}")
+        key = decoded.item_id if kind is TopicKind.ITEMS else decoded.user_id
+        self.send_raw(kind, value, str(key).encode())
+
+    def send_raw(self, kind: TopicKind, value: bytes, key: bytes | None) -> None:
+        """Publish bytes unchecked."""
+        self._producer.send(TOPICS[kind], value=value, key=key)
+
+    def flush(self) -> None:
+        """Wait until the brokers have everything. Raises PublishError."""
+        try:
+            self._producer.flush(timeout=60)
+        except KafkaError as error:
+            raise PublishError(f"Kafka did not take the events ({type(error).__name__})") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._producer.close(timeout=5)
