@@ -46,6 +46,7 @@ class Extraction:
 
     ``text`` is the passage after cleaning: the one that spans point into. ``reader`` names model, prompt and schema version; ``tokens`` counts prompt and output tokens
     of a model call, 0 where none was made; ``dropped`` counts ungrounded, unknown or sensitive findings by reason.
+    ``steps`` counts what preparation changed, by step, and holds the gate's reason where nothing was read.
     """
 
     interests: tuple[Interest, ...]
@@ -55,6 +56,7 @@ class Extraction:
     tokens: int = 0
     cached: bool = False
     dropped: tuple[tuple[str, int], ...] = ()
+    steps: tuple[tuple[str, int], ...] = ()
 
 
 @runtime_checkable

@@ -1,125 +1,211 @@
-"""The Faust application: one agent a topic, each fed by record batches."""
+"""The Faust app: one agent a topic, each hands its record batches to the lanes of that topic."""
 
 import asyncio
+import contextlib
 import gc
+import signal
 import ssl
-from collections.abc import Mapping
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import faust
 import structlog
-from faust.types import TP
+from faust.types.auth import CredentialsT
+from yarl import URL
 
-from .lanes import Lanes, RecordBatch
-from .record_batches import CODEC, RecordBatchTransport
+from .lanes import Lanes
+from .record_batches import Partition
 from .settings import Settings
+from .transport import RecordBatchTransport
 
 _log = structlog.get_logger()
 
-SESSION_SECONDS = 10
-_HEARTBEAT_SECONDS = 3
+_SESSION_SECONDS = 6.0  # Kafka's least; a dead worker's partitions are taken over after it, and Tansu starts a group after half
+_REBALANCE_SECONDS = 10.0
+_HEARTBEAT_SECONDS = 2.0
+_REQUEST_TIMEOUT_SECONDS = 40.0
 _COMMIT_SECONDS = 1.0
-_GC_THRESHOLD = 50_000
+_DRAIN_SECONDS = 8.0
+_STOP_SECONDS = 15.0
+_WAITING_BEYOND_FLIGHT = 2
+_EVENT_QUEUE = 10_000  # never full: the transport stops polling a topic long before
+_POLL_INTERVAL_SECONDS = 7 * 86_400.0  # a topic may wait for a language model for days without leaving the group
+_GC_THRESHOLD = (100_000, 20, 50)
 
 
-def build_app(settings: Settings, lanes: Mapping[str, Lanes[Any]]) -> faust.App:
-    """The application that feeds each topic's record batches into its lanes. Build it inside the running loop."""
-    app = faust.App(
+class WorkerCrashedError(RuntimeError):
+    """The consumer ended by itself; nothing is lost, a restarted worker goes on where this one had committed."""
+
+
+class PenchantApp(faust.App):  # type: ignore[misc]
+    """A Faust app that knows its lanes."""
+
+    def __init__(self, *args: Any, lanes: Mapping[str, Lanes[Any]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lanes = lanes
+
+    async def drop(self, partitions: Collection[Partition]) -> None:
+        """Stop the work on these partitions."""
+        by_topic: dict[str, list[Partition]] = {}
+        for topic, number in partitions:
+            by_topic.setdefault(topic, []).append((topic, number))
+        await asyncio.gather(*(self.lanes[t].drop(p) for t, p in by_topic.items() if t in self.lanes))
+
+    async def drain(self, seconds: float) -> bool:
+        """Finish what is in flight, commit it; False where something was not finished in time."""
+        finished = await asyncio.gather(*(lanes.drain(seconds) for lanes in self.lanes.values()))
+        return all(finished)
+
+
+def build_app(settings: Settings, handlers: Mapping[str, Lanes[Any]]) -> PenchantApp:
+    """A Faust app that consumes the topics of ``handlers`` (by name) into their lanes.
+
+    Build it inside the event loop that runs it. It keeps no tables, serves no web page and listens on no port.
+    """
+    urls = [URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")]
+    app = PenchantApp(
         settings.consumer_group,
-        broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
+        lanes=handlers,
+        broker=urls,
         broker_credentials=_credentials(settings),
-        broker_session_timeout=SESSION_SECONDS,
-        broker_rebalance_timeout=SESSION_SECONDS,
-        broker_heartbeat_interval=_HEARTBEAT_SECONDS,
         broker_commit_interval=_COMMIT_SECONDS,
+        broker_heartbeat_interval=_HEARTBEAT_SECONDS,
+        broker_max_poll_interval=_POLL_INTERVAL_SECONDS,
         broker_max_poll_records=settings.max_poll_records,
+        broker_rebalance_timeout=_REBALANCE_SECONDS,
+        broker_request_timeout=_REQUEST_TIMEOUT_SECONDS,
+        broker_session_timeout=_SESSION_SECONDS,
         consumer_auto_offset_reset="earliest",
+        cython_optimizations=True,
+        datadir=tempfile.gettempdir(),
         processing_guarantee="at_least_once",
         store="memory://",
-        web_enabled=False,
+        stream_buffer_maxsize=_EVENT_QUEUE,
+        stream_wait_empty=False,
+        table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        stream_buffer_maxsize=1,
-        origin="streams",
-        autodiscover=False,
-        loop=asyncio.get_running_loop(),
+        web_enabled=False,
     )
-    app.transport = RecordBatchTransport(app.conf.broker_consumer, app, app.loop)
-    for topic, lane in lanes.items():
-        _add_agent(app, topic, lane)
-
-    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator, unused-ignore]
-    async def drop_revoked(_: faust.App, revoked: set[TP], **__: Any) -> None:
-        for tp in revoked:
-            if tp.topic in lanes:
-                lanes[tp.topic].drop([(tp.topic, tp.partition)])
-
+    app.transport = RecordBatchTransport(
+        urls, app, max_waiting=settings.max_in_flight + _WAITING_BEYOND_FLIGHT, on_dropped=app.drop
+    )
+    for topic, lanes in handlers.items():
+        app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), name=f"penchant.{topic}")(
+            partial(_consume, app, lanes)
+        )
     return app
 
 
-def _add_agent(app: faust.App, topic: str, lanes: Lanes[Any]) -> None:
-    """No exception leaves an agent: the lanes take whatever happens to a batch upon themselves."""
-
-    async def consume(stream: Any) -> None:
-        async for event in stream.noack().events():
-            await lanes.submit(RecordBatch(topic, event.message.partition, event.value), event.ack)
-
-    channel = app.topic(topic, value_serializer=CODEC, key_serializer=CODEC)
-    app.agent(channel, name=f"penchant.{topic}")(consume)
+async def _consume(app: PenchantApp, lanes: Lanes[Any], stream: Any) -> None:
+    async for event in stream.noack().events():
+        batch = event.value
+        if app.consumer.is_out(batch):
+            await lanes.submit(batch, partial(app.consumer.acknowledge, batch))
 
 
-async def run_app(app: faust.App, lanes: Mapping[str, Lanes[Any]], stop: asyncio.Event, *, started: Any = None) -> None:
-    """Run until ``stop`` is set. Raises what crashed the application, if something did.
+async def run_app(
+    app: PenchantApp,
+    *,
+    services: Sequence[AbstractAsyncContextManager[Any]] = (),
+    ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run the app in the current event loop until ``stop`` is set; without one, until SIGTERM or SIGINT.
 
-    Stopping lets batches under way be applied and acknowledged before Faust commits and leaves the group.
+    ``services`` are entered before the app starts and left, in reverse, after it ended. ``ready`` is called once the
+    app has joined its group. On the way out batches in flight are finished within seconds and committed; what is not
+    finished comes again. Raises WorkerCrashedError where the app ends by itself.
     """
+    async with contextlib.AsyncExitStack() as stack:
+        if stop is None:
+            stop = await stack.enter_async_context(_stop_signals())
+        for service in services:
+            await stack.enter_async_context(service)
+        stopping = asyncio.create_task(stop.wait())
+        stack.callback(stopping.cancel)
+        starting = asyncio.create_task(app.start())
+        try:
+            await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                _tune_garbage_collection()
+                if ready is not None:
+                    ready()
+                crashed = asyncio.create_task(app._crashed.wait())  # noqa: SLF001 - mode has no public way to wait for it
+                stack.callback(crashed.cancel)
+                await asyncio.wait([stopping, crashed], return_when=asyncio.FIRST_COMPLETED)
+            else:
+                starting.cancel()
+        finally:
+            await _stop(app)
+        if app.crashed:
+            reason = app._crash_reason  # noqa: SLF001 - mode has no public name for it
+            raise WorkerCrashedError(
+                f"the consumer ended by itself ({type(reason).__name__}: {reason}); start the worker again"
+            ) from reason
+
+
+async def _stop(app: PenchantApp) -> None:
+    started = app.started and not app.crashed
+    if started:
+        app.consumer.stop_flow()
+    if not await app.drain(_DRAIN_SECONDS if started else 0.0):
+        _log.warning("stopped_with_batches_in_flight", hint="they come again after the next start")
+    try:
+        async with asyncio.timeout(_STOP_SECONDS):
+            if started:
+                await app.consumer.commit()
+            await app.stop()
+    except TimeoutError:
+        _log.warning("stopped_without_goodbye", hint="the brokers did not answer; the group notices within seconds")
+
+
+@contextlib.asynccontextmanager
+async def _stop_signals() -> AsyncIterator[asyncio.Event]:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _tune_garbage_collection() -> None:
+    """What a worker holds for its whole life is not looked through again; the largest single gain in throughput."""
     gc.collect()
-    gc.freeze()  # what is loaded by now stays; without this, collections cost more than half of the CPU
-    gc.set_threshold(_GC_THRESHOLD, 50, 100)
-    await app.start()
-    if started is not None:
-        started()
-    crashed = asyncio.create_task(app.wait_until_stopped())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({crashed, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    for lane in lanes.values():
-        await lane.drain(SESSION_SECONDS)
-    await app.stop()
-    for task in (crashed, stopping):
-        task.cancel()
-    if app.crash_reason is not None:
-        raise app.crash_reason
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLD)
 
 
-def _credentials(settings: Settings) -> Any:
-    context = None
-    if settings.kafka_security.endswith("SSL"):
-        context = ssl.create_default_context(cafile=settings.kafka_ca_file)
-    if settings.kafka_security.startswith("SASL"):
-        password = settings.kafka_password
-        return faust.SASLCredentials(
-            username=settings.kafka_username,
-            password=password.get_secret_value() if password else None,
-            mechanism=settings.kafka_sasl_mechanism,
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None
-
-
-def aiokafka_options(settings: Settings) -> dict[str, Any]:
-    """How aiokafka's own clients reach the brokers."""
+def kafka_client_options(settings: Settings) -> dict[str, Any]:
+    """Connection options for any client of aiokafka."""
     options: dict[str, Any] = {
-        "bootstrap_servers": settings.kafka_bootstrap,
+        "bootstrap_servers": [address.strip() for address in settings.kafka_bootstrap.split(",")],
         "security_protocol": settings.kafka_security,
-        "client_id": "penchant",
     }
     if settings.kafka_security.endswith("SSL"):
         options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
     if settings.kafka_security.startswith("SASL"):
-        password = settings.kafka_password
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_username,
-            "sasl_plain_password": password.get_secret_value() if password else None,
-        }
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_username
+        options["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
     return options
+
+
+def _credentials(settings: Settings) -> CredentialsT | None:
+    options = kafka_client_options(settings)
+    context = options.get("ssl_context")
+    if settings.kafka_security.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return faust.SSLCredentials(context) if context else None

@@ -28,7 +28,7 @@ _API_VERSIONS_REQUEST = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-class EmbeddedServerError(RuntimeError):
+class EmbeddedUnavailableError(RuntimeError):
     """A server did not start; the message carries the end of its log."""
 
 
@@ -42,7 +42,7 @@ def free_port() -> int:
 class ServerProcess(ABC):
     """A server in a process and a folder of its own, as a context manager.
 
-    ``start`` returns once it answers and raises EmbeddedServerError otherwise. The port and the folder stay the same
+    ``start`` returns once it answers and raises EmbeddedUnavailableError otherwise. The port and the folder stay the same
     over ``kill``, ``stop`` and a further ``start``. On Linux the server dies with the thread that started it.
     """
 
@@ -67,9 +67,9 @@ class ServerProcess(ABC):
 
     @property
     def pid(self) -> int:
-        """The process id. Raises EmbeddedServerError where the server does not run."""
+        """The process id. Raises EmbeddedUnavailableError where the server does not run."""
         if self._process is None:
-            raise EmbeddedServerError(f"{self.name} does not run: start it first")
+            raise EmbeddedUnavailableError(f"{self.name} does not run: start it first")
         return self._process.pid
 
     @property
@@ -92,7 +92,7 @@ class ServerProcess(ABC):
                 self._launch()
             except BaseException as error:
                 self.stop()
-                if not isinstance(error, EmbeddedServerError) or attempt == _PORT_ATTEMPTS - 1:
+                if not isinstance(error, EmbeddedUnavailableError) or attempt == _PORT_ATTEMPTS - 1:
                     raise
             else:
                 return
@@ -133,14 +133,14 @@ class ServerProcess(ABC):
         deadline = time.monotonic() + self.deadline_seconds
         while time.monotonic() < deadline:
             if not self.running:
-                raise EmbeddedServerError(f"{self.name} ended as it started; its log says:\n{self.log_tail()}")
+                raise EmbeddedUnavailableError(f"{self.name} ended as it started; its log says:\n{self.log_tail()}")
             with contextlib.suppress(OSError):
                 if self.answers():
                     return
             time.sleep(0.02)
         tail = self.log_tail()
         self.kill()
-        raise EmbeddedServerError(
+        raise EmbeddedUnavailableError(
             f"{self.name} did not answer within {self.deadline_seconds:.0f} s; its log says:\n{tail}"
         )
 

@@ -8,7 +8,7 @@ import structlog
 
 from .decoding import Decoder
 from .events import Event, Reason, Rejected
-from .lanes import RecordBatch
+from .record_batches import RecordBatch
 
 _log = structlog.get_logger()
 

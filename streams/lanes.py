@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from .record_batches import RecordBatch
+from .record_batches import Partition, RecordBatch
 
 _log = structlog.get_logger()
 
 P = TypeVar("P")
-T = TypeVar("T")
-Partition = tuple[str, int]
+A = TypeVar("A")
+R = TypeVar("R")
 
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
@@ -68,7 +68,7 @@ class Lanes(Generic[P]):
 
     async def drop(self, partitions: Collection[Partition]) -> None:
         """Give up what is in flight of these partitions; returns once none of it runs any more."""
-        going = []
+        going: list[asyncio.Task[None]] = []
         for partition in partitions:
             self._drops[partition] = self._drops.get(partition, 0) + 1
             going += self._tasks.get(partition, ())
@@ -100,7 +100,7 @@ class Lanes(Generic[P]):
         await self._insist(self._apply, prepared, batch)
         ack()
 
-    async def _insist(self, work: Callable[[T], Awaitable[P]], argument: T, batch: RecordBatch) -> P:
+    async def _insist(self, work: Callable[[A], Awaitable[R]], argument: A, batch: RecordBatch) -> R:
         attempts = 0
         while True:
             try:

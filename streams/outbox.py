@@ -12,7 +12,7 @@ from profiles.decay import weight_at
 from profiles.model import Applied
 
 from .events import Change, DeadLetter, ProfileUpdated, Rejected
-from .lanes import RecordBatch
+from .record_batches import RecordBatch
 
 _encode = msgspec.json.Encoder().encode
 _MAX_DETAIL = 500

@@ -24,7 +24,7 @@ from .intake import Intake, Placed, isolate, take_in
 from .observer import BatchApplied, EventsClamped, EventsRejected, Observer, StageTimed
 from .outbox import Outbox
 from .reading import ItemReader
-from .lanes import RecordBatch
+from .record_batches import RecordBatch
 
 WORLD = (RedisError, KafkaError, OSError, TimeoutError)
 """Exceptions that say something about the world and not about an event."""
@@ -139,13 +139,16 @@ class ProfileHandler:
         self,
         observe: Callable[[Sequence[Placed[Any]]], Awaitable[list[Observation | Rejected]]],
         store: ProfileStore,
+        on_changed: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self.read = observe
         self._store = store
+        self._on_changed = on_changed
 
     async def write(self, log: str, results: Sequence[Observation]) -> Written:
         """Sum the observations into their users' profiles."""
         recorded = await self._store.record(log, results)
+        self._on_changed([update.user for update in recorded.updates])
         return Written(
             applied=recorded.applied,
             duplicates=recorded.duplicates,

@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from .decoding import Decoder, kind_of
 from .events import Rejected, TopicKind
 from .settings import Settings
-from .topics import TOPICS, kafka_python_options
+from .topics import kafka_python_options, topic_names
 
 
 class InvalidEventError(ValueError):
@@ -30,6 +30,7 @@ class Publisher:
     """
 
     def __init__(self, settings: Settings) -> None:
+        self._topics = topic_names(settings)
         self._decoders = {
             kind: Decoder(kind, max_future_skew_us=10**18, max_value_bytes=settings.max_value_bytes)
             for kind in TopicKind
@@ -62,7 +63,7 @@ class Publisher:
 
     def send_raw(self, kind: TopicKind, value: bytes, key: bytes | None) -> None:
         """Publish bytes unchecked."""
-        self._producer.send(TOPICS[kind], value=value, key=key)
+        self._producer.send(self._topics[kind], value=value, key=key)
 
     def flush(self) -> None:
         """Wait until the brokers have everything. Raises PublishError."""

@@ -73,7 +73,7 @@ class CommentReader:
                 user=placed.event.user_id,
                 event_id=placed.event.event_id,
                 offset=placed.offset,
-                at=placed.event.occurred_at,
+                at=int(placed.event.occurred_at),
                 signals=comment_signals(read.interests, excerpt(read.text), read.reader),
                 target=placed.event.item_id,
             )
@@ -92,7 +92,7 @@ class ItemReader:
         texts = [item_text(item) for item, _ in items]
         extractions = await self._texts.read([Passage(text) for text in texts])
         return [
-            ItemVersion(since, xxh3_64_hexdigest(text.encode()), item.title or excerpt(text), read.reader, read.interests)
+            ItemVersion(int(since), xxh3_64_hexdigest(text.encode()), item.title or excerpt(text), read.reader, read.interests)
             for (item, since), text, read in zip(items, texts, extractions, strict=True)
         ]
 
@@ -137,7 +137,7 @@ class ClickReader:
                     click.user_id,
                     click.event_id,
                     placed.offset,
-                    click.occurred_at,
+                    int(click.occurred_at),
                     self._signals_of(version, action_weight(click.action, click.dwell_ms)),
                     click.item_id,
                 )

@@ -1,31 +1,13 @@
-"""The record-batch transport for Faust: what a poll brings of one partition becomes one Faust event.
+"""Record batches, and the account of which of them are done. Values only: Kafka's and Faust's side is transport.py."""
 
-Faust spends about a hundred microseconds on an event; here it spends them on thousands of records. The consumer
-also keeps its own account of what is done, because Faust acknowledges events that it skips around a rebalance or a
-shutdown, and counts an offset as done that was only read. An app on this transport has no tables: every topic is
-read in batches.
-"""
-
-import asyncio
-import contextlib
-import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import structlog
 from aiokafka import ConsumerRecord
-from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
 
-from .outage_log import OUTAGE
-
-_log = structlog.get_logger()
-
-_LOOK_AGAIN_SECONDS = 0.05
-_COMMIT_BEFORE_REVOKE_SECONDS = 3.0
-_REWIND_AGAIN_SECONDS = 1.0
+Partition = tuple[str, int]
+"""Topic and partition number."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +18,11 @@ class RecordBatch:
     partition: int
     records: Sequence[ConsumerRecord]
     polled_at: float
+
+    @property
+    def place(self) -> Partition:
+        """Topic and partition number together."""
+        return self.topic, self.partition
 
     @property
     def end(self) -> int:
@@ -59,187 +46,45 @@ class Deliveries:
     """
 
     def __init__(self) -> None:
-        self._out: dict[TP, deque[_Delivery]] = {}
-        self._ends: dict[TP, int] = {}
+        self._out: dict[Partition, deque[_Delivery]] = {}
+        self._ends: dict[Partition, int] = {}
 
-    def deliver(self, tp: TP, batch: RecordBatch) -> None:
+    def deliver(self, batch: RecordBatch) -> None:
         """Note that a batch goes out; batches of a partition go out in log order."""
-        self._out.setdefault(tp, deque()).append(_Delivery(batch))
+        self._out.setdefault(batch.place, deque()).append(_Delivery(batch))
 
-    def acknowledge(self, tp: TP, batch: RecordBatch) -> None:
+    def is_out(self, batch: RecordBatch) -> bool:
+        """Whether this batch is out and not done: what is not will come again, or has been seen to."""
+        return any(out.batch is batch and not out.done for out in self._out.get(batch.place, ()))
+
+    def acknowledge(self, batch: RecordBatch) -> None:
         """Note that a batch is done."""
-        out = self._out.get(tp, deque())
+        out = self._out.get(batch.place, deque())
         for delivery in out:
             if delivery.batch is batch:
                 delivery.done = True
                 break
         while out and out[0].done:
-            self._ends[tp] = out.popleft().batch.end
+            self._ends[batch.place] = out.popleft().batch.end
 
-    def end(self, tp: TP) -> int | None:
+    def end(self, partition: Partition) -> int | None:
         """The end of the longest acknowledged prefix, None while it is empty."""
-        return self._ends.get(tp)
+        return self._ends.get(partition)
 
-    def ended(self) -> Iterator[TP]:
+    def ended(self) -> Iterator[Partition]:
         """The partitions of which something is done."""
         return iter(list(self._ends))
 
     def waiting(self, topic: str) -> int:
         """How many batches of a topic are out and not yet part of a done prefix."""
-        return sum(len(out) for tp, out in self._out.items() if tp.topic == topic)
+        return sum(len(out) for partition, out in self._out.items() if partition[0] == topic)
 
-    def partitions(self) -> set[TP]:
+    def partitions(self) -> set[Partition]:
         """The partitions that anything is known of."""
         return set(self._out) | set(self._ends)
 
-    def forget(self, tps: Collection[TP]) -> None:
+    def forget(self, partitions: Collection[Partition]) -> None:
         """Take these partitions out of the account."""
-        for tp in tps:
-            self._out.pop(tp, None)
-            self._ends.pop(tp, None)
-
-
-class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer with batches for messages and an account of its own.
-
-    Topics with ``transport.max_waiting`` batches out are not polled until one of them is done: memory stays bounded
-    and a topic that waits (for a language model, say) holds up no other.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._deliveries = Deliveries()
-        self._room = asyncio.Event()
-        super().__init__(*args, **kwargs)
-
-    def acknowledge(self, batch: RecordBatch) -> None:
-        """Note that a batch is done. Commits follow by Faust's commit interval."""
-        self._deliveries.acknowledge(TP(batch.topic, batch.partition), batch)
-        self._room.set()
-
-    def ack(self, message: Any) -> bool:
-        """Faust's own acknowledgement, which also meets events that were skipped: it does not move the log."""
-        message.acked = True
-        self._unacked_messages.discard(message)
-        return False
-
-    async def _wait_next_records(self, timeout: float) -> tuple[dict[TP, list[RecordBatch]], set[TP]]:  # noqa: ASYNC109
-        OUTAGE.check()
-        if not self.flow_active:
-            await self.wait(self.can_resume_flow)
-        active = self._get_active_partitions()
-        full = {topic for topic in {tp.topic for tp in active} if self._is_full(topic)}
-        wanted = {tp for tp in active if tp.topic not in full}
-        generation = self.app.consumer_generation_id
-        self._room.clear()
-        # An empty set would mean every partition to aiokafka.
-        records = await self._getmany(wanted, timeout=0.0 if full else timeout) if wanted else {}
-        if not records:
-            if full or not wanted:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), _LOOK_AGAIN_SECONDS)
-            return {}, active
-        if self.app.consumer_generation_id != generation:
-            await self._rewind()
-            return {}, active
-        now = time.monotonic()
-        batches = {
-            tp: [RecordBatch(tp.topic, tp.partition, polled, now)] for tp, polled in records.items() if polled
-        }
-        return batches, active
-
-    def _is_full(self, topic: str) -> bool:
-        return self._deliveries.waiting(topic) >= self.transport.max_waiting
-
-    async def _rewind(self) -> None:
-        # The records came while the group was rebalanced: whether from before or after it, nobody can tell. Taken
-        # for new they could overtake older ones, which would then be skipped as already applied.
-        while self.flow_active and not self.should_stop:
-            try:
-                await self.perform_seek()
-            except Exception as error:  # noqa: BLE001 - giving up would lose the records
-                _log.warning("rewind_failed", error=type(error).__name__)
-                await self.sleep(_REWIND_AGAIN_SECONDS)
-            else:
-                return
-
-    def _to_message(self, tp: TP, record: RecordBatch) -> Any:
-        message = super()._to_message(tp, record.records[-1])
-        message.key, message.value, message.headers = None, record, None
-        read = self._read_offset[tp]
-        if read is None or message.offset >= read:  # as Faust is about to judge; what it passes over is not out
-            self._deliveries.deliver(tp, record)
-        return message
-
-    def _filter_tps_with_pending_acks(self, topics: Collection[Any] | None = None) -> Iterator[TP]:
-        return (tp for tp in self._deliveries.ended() if topics is None or tp in topics or tp.topic in topics)
-
-    def _new_offset(self, tp: TP) -> int | None:
-        return self._deliveries.end(tp)
-
-    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 - Faust's signature
-        before = {tp: self._committed_offset[tp] for tp in offsets}
-        committed = bool(await super()._commit_offsets(offsets, start_new_transaction))
-        if not committed:
-            self._committed_offset.update(before)  # Faust notes a failed commit as done
-        return committed
-
-    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Give the partitions up: stop their work, commit what is done, forget the rest."""
-        await super().on_partitions_revoked(revoked)
-        await self.transport.on_dropped(revoked)
-        try:
-            await asyncio.wait_for(self.commit(), _COMMIT_BEFORE_REVOKE_SECONDS)
-        except Exception as error:  # noqa: BLE001 - positions make the batches harmless that come again
-            _log.info("revoked_without_commit", error=type(error).__name__)
-        self._forget(revoked)
-
-    async def perform_seek(self) -> None:
-        """Go back to the committed offsets, and to the beginning where there is none."""
-        out = self._deliveries.partitions()
-        await self.transport.on_dropped(out)
-        self._forget(out)
-        await super().perform_seek()
-        fresh = [tp for tp in self.assignment() if not self._read_offset[tp]]
-        if fresh:  # aiokafka leaves these where they stand, even past records that nobody has worked on
-            await self.seek_to_beginning(*fresh)
-
-    async def seek_to_beginning(self, *partitions: TP) -> None:
-        """Read these partitions from their beginning."""
-        await self._thread.seek_to_beginning(*partitions)
-
-    async def seek(self, partition: TP, offset: int) -> None:
-        """Read this partition from an offset."""
-        await self.transport.on_dropped({partition})
-        self._forget({partition})
-        await super().seek(partition, offset)
-
-    def _forget(self, tps: Collection[TP]) -> None:
-        self._deliveries.forget(tps)
-        self._room.set()
-
-    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Gaps in the offsets need no account here."""
-
-    def on_buffer_full(self, tp: TP) -> None:
-        """Faust's way is to sleep a second once all partitions are full; see ``_wait_next_records``."""
-
-    def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's detector of slow agents writes a page of advice; our lag is a metric."""
-
-
-Dropped = Callable[[Collection[TP]], Awaitable[None]]
-
-
-class RecordBatchTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's Kafka transport with the consumer above.
-
-    ``max_waiting`` is the number of batches out at which a topic is no longer polled; ``on_dropped`` is awaited with
-    partitions whose batches that are out will come again, before they do.
-    """
-
-    Consumer = RecordBatchConsumer
-
-    def __init__(self, *args: Any, max_waiting: int, on_dropped: Dropped, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.max_waiting = max_waiting
-        self.on_dropped = on_dropped
+        for partition in partitions:
+            self._out.pop(partition, None)
+            self._ends.pop(partition, None)

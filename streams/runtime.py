@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from inference.catalogue import Catalogue
 from inference.extraction import Extractor
+from inference.taxonomy import Taxonomy
 from inference.tiers import build_extractor
 from profiles.policy import MICROSECONDS, Horizon, Policy
 from profiles.reader import AsyncInterestReader
@@ -24,17 +25,19 @@ from .decoding import Decoder
 from .events import TopicKind
 from .lanes import Lanes
 from .metrics import Metrics
-from .observer import BatchApplied, Observed, Observer
+from .observer import DependencyChecked, InFlight
 from .outbox import Outbox
-from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, ProfileHandler
+from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
-from .settings import Settings
-from .topics import ensure_topics, topic_names
+from .settings import Settings, masked_url
+from .topics import DEAD_LETTERS, PROFILE_UPDATES, ensure_topics, topic_names
 from .web import WebState, create_web, serve
 
 _log = structlog.get_logger()
 _UNITS = {"h": 3600, "d": 86400}
 _RECENT_USERS = 200
+_CHECK_SECONDS = 5.0
+_CHECK_TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ class RecentUsers:
     def __init__(self) -> None:
         self._seen: OrderedDict[str, float] = OrderedDict()
 
-    def touch(self, users: list[str]) -> None:
+    def touch(self, users: Sequence[str]) -> None:
         """Note that these users' profiles changed just now."""
         now = time.time()
         for user in users[-_RECENT_USERS:]:
@@ -94,3 +97,168 @@ class RecentUsers:
     def newest(self) -> list[tuple[str, float]]:
         """User and the time of the last change, in seconds since the epoch."""
         return list(reversed(self._seen.items()))
+
+
+def extractor_of(settings: Settings, redis: "Redis[bytes] | None") -> Extractor:
+    """The extractor that the settings ask for; without ``redis`` every text is read anew."""
+    return build_extractor(
+        extraction=settings.extraction,
+        redis=redis,
+        allow_sensitive=settings.allow_sensitive,
+        ledger_days=settings.ledger_days,
+        vllm_urls=settings.vllm_urls,
+        vllm_model=settings.vllm_model,
+        vllm_token=settings.vllm_token.get_secret_value() if settings.vllm_token else None,
+        vllm_timeout_seconds=settings.vllm_timeout_seconds,
+        vllm_concurrency=settings.vllm_concurrency,
+        vllm_when_down=settings.vllm_when_down,
+    )
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[ProfileStore]:
+    """A profile store with a connection of its own, for commands."""
+    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    try:
+        store = ProfileStore(redis, policy_of(settings))
+        await store.prepare()
+        yield store
+    finally:
+        await redis.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of a running worker that its services look after."""
+
+    settings: Settings
+    redis: "Redis[bytes]"
+    producer: AIOKafkaProducer
+    metrics: Metrics
+    lanes: Mapping[str, Lanes[Prepared]]
+    recent: RecentUsers
+    checks: Mapping[str, Callable[[], Awaitable[None]]]
+
+
+async def run_worker(
+    settings: Settings, *, ready: Callable[[Addresses], None] | None = None, stop: asyncio.Event | None = None
+) -> None:
+    """Run a worker until ``stop``, or SIGTERM and SIGINT where there is none.
+
+    ``ready`` is called with its addresses once it has joined its group. Raises the error of a dependency that does
+    not answer at the start; one that goes away later is waited for.
+    """
+    policy = policy_of(settings)
+    await asyncio.to_thread(ensure_topics, settings)
+    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    producer = AIOKafkaProducer(**kafka_client_options(settings), linger_ms=5, compression_type=None)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(redis.aclose)
+        store = ProfileStore(redis, policy, changes=settings.profile_updates)
+        await store.prepare()
+        await producer.start()
+        stack.push_async_callback(producer.stop)
+        extractor = extractor_of(settings, redis)
+        stack.push_async_callback(extractor.aclose)
+        worker = _assemble(settings, policy, redis, producer, store, extractor)
+        web = await stack.enter_async_context(serve(_web(worker), settings.web_host, settings.web_port))
+        addresses = Addresses(settings.kafka_bootstrap, masked_url(settings.redis_url), web, settings.consumer_group)
+        app = build_app(settings, worker.lanes)
+        await run_app(
+            app,
+            services=[_watching(worker)],
+            ready=None if ready is None else lambda: ready(addresses),
+            stop=stop,
+        )
+
+
+def _assemble(
+    settings: Settings,
+    policy: Policy,
+    redis: "Redis[bytes]",
+    producer: AIOKafkaProducer,
+    store: ProfileStore,
+    extractor: Extractor,
+) -> Worker:
+    """Wire the pipelines: one a topic, each in its own lanes."""
+    metrics, recent, names = Metrics(), RecentUsers(), topic_names(settings)
+    texts = TextReader(extractor, metrics)
+    items, catalogue = ItemReader(texts), Catalogue(redis)
+    clicks = ClickReader(items, catalogue, settings.item_wait_seconds)
+    outbox = Outbox(
+        producer,
+        dead_letters_topic=names[DEAD_LETTERS],
+        updates_topic=names[PROFILE_UPDATES] if settings.profile_updates else None,
+        half_lives=policy.half_lives,
+    )
+    handlers: Mapping[TopicKind, Handler] = {
+        TopicKind.CLICKS: ProfileHandler(clicks.observe, store, recent.touch),
+        TopicKind.COMMENTS: ProfileHandler(CommentReader(texts).observe, store, recent.touch),
+        TopicKind.ITEMS: ItemHandler(items, catalogue),
+        TopicKind.COMMANDS: CommandHandler(store),
+    }
+    lanes = {}
+    for kind, handler in handlers.items():
+        decoder = Decoder(
+            kind,
+            max_future_skew_us=round(settings.max_future_skew_seconds * MICROSECONDS),
+            max_value_bytes=settings.max_value_bytes,
+        )
+        pipeline = Pipeline(kind, decoder, handler, outbox, metrics)
+        lanes[names[kind]] = Lanes(pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight)
+
+    async def kafka_answers() -> None:
+        if not await producer.client.force_metadata_update():
+            raise ConnectionError("the brokers do not answer")
+
+    async def redis_answers() -> None:
+        await redis.ping()
+
+    return Worker(settings, redis, producer, metrics, lanes, recent, {"redis": redis_answers, "kafka": kafka_answers})
+
+
+def _web(worker: Worker) -> Any:
+    horizons = {h.name: h.half_life / MICROSECONDS for h in policy_of(worker.settings).horizons}
+    token = worker.settings.web_token
+    return create_web(
+        WebState(
+            reader=AsyncInterestReader(worker.redis, horizons=horizons),
+            horizons=horizons,
+            recent_users=worker.recent.newest,
+            checks=worker.checks,
+            exposition=worker.metrics.exposition,
+            concept_names={c.slug: c.name_zh for c in Taxonomy.load().concepts},
+            token=token.get_secret_value() if token else None,
+        )
+    )
+
+
+@contextlib.asynccontextmanager
+async def _watching(worker: Worker) -> AsyncIterator[None]:
+    """Look after the dependencies while the worker runs: say once when one goes away, and once when it is back."""
+    task = asyncio.create_task(_watch(worker))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _watch(worker: Worker) -> None:
+    down: set[str] = set()
+    while True:
+        for name, check in worker.checks.items():
+            try:
+                async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
+                    await check()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not answer
+                if name not in down:
+                    _log.error("dependency_down", name=name, error=type(error).__name__, hint="consumption waits for it")
+                down.add(name)
+            else:
+                if name in down:
+                    _log.warning("dependency_up_again", name=name)
+                down.discard(name)
+            worker.metrics.observe(DependencyChecked(name, name not in down))
+        for topic, lanes in worker.lanes.items():
+            worker.metrics.observe(InFlight(topic, lanes.in_flight))
+        await asyncio.sleep(_CHECK_SECONDS)

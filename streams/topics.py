@@ -1,98 +1,138 @@
-"""The topics, and making sure that they are there."""
+"""The topics: their names, and making those that are missing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+import structlog
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import (
+    InvalidConfigurationError,
+    KafkaError,
+    PolicyViolationError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
-from .events import TopicKind
 from .settings import Settings
 
-TOPICS: Mapping[TopicKind, str] = {kind: f"penchant.{kind}.v1" for kind in TopicKind}
-DEAD_LETTERS = "penchant.dead-letters.v1"
-PROFILE_UPDATES = "penchant.profile-updates.v1"
+_log = structlog.get_logger()
 
+CLICKS, COMMENTS, ITEMS, COMMANDS = "clicks", "comments", "items", "commands"
+DEAD_LETTERS, PROFILE_UPDATES = "dead-letters", "profile-updates"
+_NAMES = MappingProxyType(
+    {kind: f"penchant.{kind}.v1" for kind in (CLICKS, COMMENTS, ITEMS, COMMANDS, DEAD_LETTERS, PROFILE_UPDATES)}
+)
+_NO_ID = "00000000-0000-0000-0000-000000000000"
 _DAY_MS = 86_400_000
+_DEADLINE_MS = 15_000
 
 
-class TopicMissingError(RuntimeError):
-    """A topic is missing and may not be created; the message says what to create."""
+class TopicError(RuntimeError):
+    """A topic is missing and cannot be created, or Kafka does not answer; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicInfo:
-    """A topic as the broker describes it; ``topic_id`` is empty where the broker tells none."""
+    """What the broker tells of a topic; ``topic_id`` is None where the broker knows no ids."""
 
-    name: str
     partitions: int
-    topic_id: str
+    topic_id: str | None
 
 
-def topic_configs(settings: Settings) -> dict[str, dict[str, str]]:
-    """Every topic with the configuration it is created with."""
-    retention = {"retention.ms": str(round(settings.retention_days * _DAY_MS))}
-    timed = {"message.timestamp.type": "LogAppendTime"}
-    configs = {name: {**retention, **timed} for name in TOPICS.values()}
-    configs[TOPICS[TopicKind.ITEMS]] = {"cleanup.policy": "compact", **timed}
-    configs[DEAD_LETTERS] = retention
-    configs[PROFILE_UPDATES] = {"retention.ms": str(_DAY_MS)}
-    return configs
+def topic_names(settings: Settings) -> Mapping[str, str]:  # noqa: ARG001 - names may become a setting; callers need not know
+    """The topic of each kind: clicks, comments, items, commands, dead-letters, profile-updates."""
+    return _NAMES
 
 
 def kafka_python_options(settings: Settings) -> dict[str, Any]:
-    """How kafka-python's clients reach the brokers."""
+    """Connection options for any client of kafka-python."""
     options: dict[str, Any] = {
         "bootstrap_servers": [address.strip() for address in settings.kafka_bootstrap.split(",")],
         "security_protocol": settings.kafka_security,
-        "client_id": "penchant",
     }
-    if settings.kafka_ca_file:
+    if settings.kafka_security.endswith("SSL"):
         options["ssl_cafile"] = settings.kafka_ca_file
     if settings.kafka_security.startswith("SASL"):
-        password = settings.kafka_password
-        options |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": settings.kafka_username,
-            "sasl_plain_password": password.get_secret_value() if password else None,
-        }
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_username
+        options["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
     return options
 
 
 def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
-    """Create the topics that are missing; describe them all.
+    """Create the topics that are missing; tell partitions and id of every one, by topic name.
 
-    Raises KafkaError where the brokers do not answer, TopicMissingError where they refuse to create a topic.
+    Blocks. Raises TopicError where Kafka does not answer or refuses.
     """
-    admin = KafkaAdminClient(**kafka_python_options(settings))
+    names = list(topic_names(settings).values())
     try:
-        configs = topic_configs(settings)
-        known = set(admin.list_topics())
-        for name in [name for name in configs if name not in known]:
-            _create(admin, name, configs[name], settings)
-        return {
-            topic["name"]: TopicInfo(topic["name"], len(topic["partitions"]), str(topic.get("topic_id") or ""))
-            for topic in admin.describe_topics(list(configs))
-        }
+        admin = KafkaAdminClient(
+            **kafka_python_options(settings), client_id="penchant-topics", bootstrap_timeout_ms=_DEADLINE_MS
+        )
+    except KafkaError as error:
+        raise TopicError(
+            f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__}): "
+            "start it, or set PENCHANT_KAFKA_BOOTSTRAP"
+        ) from error
+    try:
+        known = _describe(admin, names)
+        missing = [name for name in names if name not in known]
+        for name in missing:
+            _create(admin, name, settings)
+        if missing:
+            admin.wait_for_topics(missing)
+            known = _describe(admin, names)
+    except KafkaError as error:
+        raise TopicError(f"Kafka at {settings.kafka_bootstrap} failed while topics were prepared: {error}") from error
     finally:
         admin.close()
+    return known
 
 
-def _create(admin: KafkaAdminClient, name: str, config: Mapping[str, str], settings: Settings) -> None:
-    """Create a topic; a broker that does not know one of the settings gets the topic without them."""
-    layout = {"num_partitions": settings.partitions, "replication_factor": settings.replication}
-    refusal: Exception | None = None
-    for configs in (dict(config), {}):
+def configuration(kind: str, settings: Settings) -> dict[str, str]:
+    """The configuration of a topic that is created: how long it keeps what, and whose clock stamps its records."""
+    kept_ms = str(round(settings.retention_days * _DAY_MS))
+    retention = {"cleanup.policy": "compact"} if kind == ITEMS else {"retention.ms": kept_ms}
+    # The broker's clock, because "from the future" must mean the same whenever the log is read again.
+    return {**retention, "message.timestamp.type": "LogAppendTime"}
+
+
+def _create(admin: KafkaAdminClient, name: str, settings: Settings) -> None:
+    kind = next(kind for kind, topic in topic_names(settings).items() if topic == name)
+    configs = configuration(kind, settings)
+    topic = {"num_partitions": settings.partitions, "replication_factor": settings.replication, "configs": configs}
+    try:
         try:
-            admin.create_topics({name: {**layout, "configs": configs}})
-        except TopicAlreadyExistsError:
-            return
-        except KafkaError as error:
-            refusal = error
-        else:
-            return
-    raise TopicMissingError(
-        f"topic {name} is missing and the brokers refuse to create it ({refusal}): create it with "
-        f"{settings.partitions} partitions and {dict(config)}"
-    )
+            admin.create_topics({name: topic})
+        except (InvalidConfigurationError, PolicyViolationError) as error:
+            if "message.timestamp.type" not in str(error):
+                raise
+            configs.pop("message.timestamp.type")
+            _log.warning("topic_without_append_time", topic=name, hint="event times are checked by producers' clocks")
+            admin.create_topics({name: topic})
+    except TopicAlreadyExistsError:
+        return  # another worker was faster
+    except KafkaError as error:
+        wanted = ", ".join(f"{key}={value}" for key, value in configs.items())
+        raise TopicError(
+            f"Kafka refuses to create the topic {name} ({type(error).__name__}: {error}). "
+            f"Create it by hand with {settings.partitions} partitions and {wanted}; "
+            f"or allow this user to create topics"
+        ) from error
+    _log.info("topic_created", topic=name, partitions=settings.partitions)
+
+
+def _describe(admin: KafkaAdminClient, names: list[str]) -> dict[str, TopicInfo]:
+    known = {}
+    for topic in admin.describe_topics(names):
+        error = for_code(topic["error_code"])
+        if topic["error_code"] == 0 and topic["partitions"]:
+            topic_id = str(topic.get("topic_id") or _NO_ID)
+            known[topic["name"]] = TopicInfo(len(topic["partitions"]), None if topic_id == _NO_ID else topic_id)
+        elif not error.retriable and "Unknown" not in error.__name__:
+            raise TopicError(
+                f"Kafka does not tell of the topic {topic['name']} ({error.__name__}): allow this user to describe it"
+            )
+    return known

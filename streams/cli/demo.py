@@ -1,0 +1,225 @@
+"""``penchant demo``: the main job, live, on embedded servers."""
+
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .shared import BAD_NEWS, Json, fail, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from profiles.reader import InterestReader
+    from streams.demo.stack import Stack
+    from streams.demo.view import View
+
+_FORWARD_HOURS = 6.0
+_FRAMES = 8
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    *,
+    events: Annotated[Path | None, typer.Option(help="feed this JSONL file instead of the story")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="end once everything is applied")] = False,
+    as_json: Json = False,
+    vllm: Annotated[str | None, typer.Option(help="read texts with the vLLM server at this base URL")] = None,
+    forward: Annotated[float, typer.Option(help="move the demo's clock forward by this many hours")] = 0.0,
+) -> None:
+    """Watch clicks and comments become interest profiles: embedded Valkey and broker, the production worker.
+
+    In a terminal: press f to move the clock forward by six hours and see interests fade, q or Ctrl-C to end. With
+    --events FILE --exit --json: feed a file, wait until all of it is applied, print one JSON object.
+    """
+    from rich.console import Console
+
+    from streams.demo.stack import WorkerFailedError, running_stack
+    from streams.embedded import EmbeddedUnavailableError
+
+    if events is not None and not events.is_file():
+        fail(2, f"{events}: no such file")
+    overrides = {"EXTRACTION": "vllm", "VLLM_URLS": vllm} if vllm else {}
+    console = Console(stderr=as_json)
+    try:
+        console.print("starting a broker, a Valkey and the worker ...", style="dim")
+        with running_stack(overrides) as stack:
+            if events is not None:
+                _feed(stack, events, console)
+            if as_json:
+                from streams.demo.feed import result
+
+                number = len([line for line in events.read_bytes().splitlines() if line.strip()]) if events else 0
+                print_json(result(stack, number))
+            elif leave and events is not None:
+                _print_profiles(stack, console)
+            else:
+                _play(stack, console, leave=leave, forward=forward, story=events is None)
+    except (WorkerFailedError, EmbeddedUnavailableError) as error:
+        fail(BAD_NEWS, str(error))
+    except KeyboardInterrupt:
+        console.print("stopped; nothing is left running", style="dim")
+
+
+def _feed(stack: "Stack", path: Path, console: "Console") -> None:
+    from rich.progress import Progress
+
+    from streams.demo.feed import publish_file, wait_until_done
+
+    number = publish_file(path, stack.settings)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("applied", total=number)
+        wait_until_done(stack, number, lambda done, _: progress.update(task, completed=done))
+    console.print(f"{number} events applied", style="dim")
+
+
+def _play(stack: "Stack", console: "Console", *, leave: bool, forward: float, story: bool) -> None:
+    """Play the story and show it; where nobody watches, play it once and print what came of it."""
+    from streams.demo.view import View
+
+    watched = console.is_terminal and sys.stdin.isatty() and not leave
+    view = View(_reader(stack), _footer(stack))
+    view.forward = forward * 3600
+    player = _StoryPlayer(stack, view, console, quiet=watched)
+    if not watched:
+        if story:
+            player.play_all()
+        _print_profiles(stack, console, forward=view.forward)
+        console.print("\n".join(_footer(stack)), style="dim")
+        return
+    from rich.live import Live
+
+    with _keys() as pressed, Live(view.render(), console=console, refresh_per_second=_FRAMES, screen=False) as live:
+        while True:
+            if story:
+                player.step()
+            player.notice()
+            key = pressed()
+            if key == "f":
+                view.forward += _FORWARD_HOURS * 3600
+            elif key == "q":
+                return
+            live.update(view.render())
+            time.sleep(1 / _FRAMES)
+
+
+class _StoryPlayer:
+    """Publishes the story beat by beat and measures how long each event takes to show."""
+
+    def __init__(self, stack: "Stack", view: "View", console: "Console", *, quiet: bool) -> None:
+        from redis import Redis
+
+        from streams.demo.story import beats
+        from streams.publishing import Publisher
+
+        self._beats = list(beats())
+        self._publisher = Publisher(stack.settings)
+        self._redis = Redis.from_url(stack.settings.redis_url.get_secret_value())
+        self._view = view
+        self._console = console
+        self._quiet = quiet
+        self._due = time.monotonic()
+        self._waiting: dict[str, tuple[float, bytes | None]] = {}
+
+    def step(self) -> bool:
+        """Publish the next event when it is due. Returns whether the story goes on."""
+        if self._beats and time.monotonic() >= self._due:
+            beat = self._beats.pop(0)
+            user = beat.event.get("user_id")
+            if user:
+                from streams.demo.view import Seen
+
+                self._view.users.setdefault(user, Seen()).last_event = _told(beat.event)
+                self._waiting[user] = (time.monotonic(), self._state(user))
+            self._publisher.send(beat.event)
+            self._publisher.flush()
+            self._due = time.monotonic() + (self._beats[0].wait if self._beats else 0.0)
+        return bool(self._beats)
+
+    def notice(self) -> None:
+        """See which events show by now."""
+        for user, (sent, before) in list(self._waiting.items()):
+            if self._state(user) != before:
+                seen = self._view.users[user]
+                seen.milliseconds = (time.monotonic() - sent) * 1000
+                del self._waiting[user]
+                if not self._quiet:
+                    self._console.print(f"{user:<8} {seen.milliseconds:5.0f} ms  {seen.last_event}")
+
+    def play_all(self) -> None:
+        """The whole story, each event shown before the next one."""
+        while self.step() or self._waiting:
+            self.notice()
+            time.sleep(0.01)
+
+    def _state(self, user: str) -> bytes | None:
+        from profiles import keys
+
+        state: Any = self._redis.hget(keys.meta(user), "events")
+        return state
+
+
+def _told(event: dict[str, Any]) -> str:
+    if "text" in event:
+        return str(event["text"])
+    return f"{event.get('action')} {event.get('item_id')}"
+
+
+def _reader(stack: "Stack") -> "InterestReader":
+    from profiles.reader import InterestReader
+
+    return InterestReader.from_url(stack.settings.redis_url.get_secret_value())
+
+
+def _footer(stack: "Stack") -> list[str]:
+    redis = stack.settings.redis_url.get_secret_value()
+    environment = f"PENCHANT_KAFKA_BOOTSTRAP={stack.settings.kafka_bootstrap} PENCHANT_REDIS_URL={redis}"
+    return [
+        f"live page  {stack.web}/",
+        f"Kafka      {stack.settings.kafka_bootstrap}  (Tansu, in memory)    Redis {redis}  (Valkey)",
+        f"try        {environment} penchant send --user xiaoyu --text '最近迷上了天文摄影'",
+        f"and        {environment} penchant top xiaoyu",
+    ]
+
+
+def _print_profiles(stack: "Stack", console: "Console", *, forward: float = 0.0) -> None:
+    from streams.demo.feed import result
+    from streams.demo.view import Seen, View
+
+    users = result(stack, 0)["users"]
+    view = View(_reader(stack), [])
+    view.forward = forward
+    view.users = {user: Seen() for user in list(users)[:12]}
+    console.print(view.render())
+    if len(users) > len(view.users):
+        console.print(f"... and {len(users) - len(view.users)} more users", style="dim")
+
+
+@contextmanager
+def _keys() -> Iterator[Any]:
+    """Keys as they are pressed, without Enter; the terminal is as before afterwards."""
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor)
+
+    def pressed() -> str:
+        ready, _, _ = select.select([descriptor], [], [], 0)
+        return os.read(descriptor, 1).decode("utf-8", "ignore") if ready else ""
+
+    try:
+        yield pressed
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

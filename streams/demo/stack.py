@@ -1,0 +1,96 @@
+"""What the demo runs on: embedded servers and the production worker, each a child process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from streams.embedded import EmbeddedBroker, EmbeddedRedis
+from streams.settings import PREFIX, Settings, load_settings
+
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+_OUTCOMES = ("applied", "duplicates", "replayed", "rejected")
+
+
+class WorkerFailedError(RuntimeError):
+    """The worker ended or did not become ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running demo: its settings, and the worker's web address."""
+
+    settings: Settings
+    web: str
+    worker: "subprocess.Popen[str]"
+
+    def metrics(self) -> dict[str, float]:
+        """The worker's metrics: name with labels, as Prometheus writes it, to value."""
+        with urllib.request.urlopen(f"{self.web}/metrics", timeout=10) as response:  # noqa: S310 - our own worker
+            lines = response.read().decode().splitlines()
+        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in samples}
+
+    def done(self) -> int:
+        """How many records have come to an end: applied, recognised as duplicates, replayed or rejected."""
+        if self.worker.poll() is not None:
+            raise WorkerFailedError(f"the worker ended with {self.worker.returncode}; its messages are above")
+        return round(
+            sum(
+                value
+                for name, value in self.metrics().items()
+                if name.startswith("penchant_events_total") and any(f'outcome="{o}"' in name for o in _OUTCOMES)
+            )
+        )
+
+
+@contextmanager
+def running_stack(overrides: Mapping[str, str]) -> Iterator[Stack]:
+    """Start everything; stop everything, whatever happens. ``overrides`` are settings without their prefix."""
+    with EmbeddedRedis() as redis, EmbeddedBroker() as broker:
+        environment = {
+            "KAFKA_BOOTSTRAP": broker.bootstrap,
+            "REDIS_URL": redis.url,
+            "WEB_PORT": "0",
+            "PARTITIONS": "4",
+            "LOG_LEVEL": "WARNING",
+            "LOG_JSON": "false",
+            **overrides,
+        }
+        prefixed = {PREFIX + name: value for name, value in environment.items()}
+        worker = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-m", "streams.cli", "worker"],
+            env={**os.environ, **prefixed},
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the demo; it stops its worker itself
+        )
+        try:
+            web = await_ready(worker)
+            settings = load_settings(**{name.lower(): value for name, value in environment.items()})
+            yield Stack(settings, web, worker)
+        finally:
+            worker.terminate()
+            try:
+                worker.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+
+
+def await_ready(worker: "subprocess.Popen[str]") -> str:
+    """The web address of a worker that was just started, once it is ready."""
+    deadline = time.monotonic() + _READY_SECONDS
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        with_addresses = json.loads(line) if line.startswith("{") else {}
+        if with_addresses.get("ready"):
+            return str(with_addresses["web"])
+        if time.monotonic() > deadline:
+            break
+    raise WorkerFailedError("the worker did not become ready; its messages are above")

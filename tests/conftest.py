@@ -1,0 +1,36 @@
+"""Real servers for the tests, and a line at the end that says which brokers they were."""
+
+import pytest
+from redis import Redis
+
+from streams.embedded import EmbeddedRedis
+from tests.brokers import BROKERS, open_broker, used_brokers
+
+
+@pytest.fixture(scope="session")
+def redis_server():
+    with EmbeddedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server):
+    """A Valkey without data and functions."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        client.function_flush()
+    return redis_server.url
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def broker(request):
+    """Each broker that is there, one for the whole session: tests take topics or users of their own."""
+    with open_broker(request.param) as server:
+        yield server
+
+
+def pytest_terminal_summary(terminalreporter):
+    if used_brokers or terminalreporter.stats.get("skipped"):
+        missing = [name for name in BROKERS if name not in used_brokers]
+        note = f" (not used: {', '.join(missing)})" if missing else ""
+        terminalreporter.write_line(f"brokers used: {', '.join(sorted(used_brokers)) or 'none'}{note}")

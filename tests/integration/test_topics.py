@@ -1,0 +1,73 @@
+"""Topics are created where they are missing, as their readers need them, and what is refused is said."""
+
+import uuid
+
+import pytest
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+
+from streams import topics
+from streams.embedded import free_port
+from streams.settings import Settings
+from streams.topics import TopicError, ensure_topics, topic_names
+
+
+@pytest.fixture
+def own_names(monkeypatch):
+    """Names of this test alone: the broker is shared by the session."""
+    names = {kind: f"t{uuid.uuid4().hex[:8]}.{kind}" for kind in topics._NAMES}
+    monkeypatch.setattr(topics, "_NAMES", names)
+    return names
+
+
+def settings_for(broker, **more):
+    return Settings(kafka_bootstrap=broker.bootstrap, partitions=3, retention_days=2, **more)
+
+
+def test_missing_topics_are_created_once(broker, own_names):
+    settings = settings_for(broker)
+    created = ensure_topics(settings)
+    assert set(created) == set(own_names.values())
+    assert {info.partitions for info in created.values()} == {3}
+    assert len({info.topic_id for info in created.values()}) == len(created)
+    assert ensure_topics(settings_for(broker).model_copy(update={"partitions": 5})) == created
+
+
+def test_a_topic_that_is_made_again_is_another_one(broker, own_names):
+    before = ensure_topics(settings_for(broker))
+    clicks = own_names["clicks"]
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    admin.delete_topics([clicks])
+    admin.close()
+    after = ensure_topics(settings_for(broker))
+    assert after[clicks].topic_id != before[clicks].topic_id
+    assert after[own_names["items"]] == before[own_names["items"]]
+
+
+def test_items_are_compacted_and_the_brokers_clock_stamps_events(broker, own_names):
+    ensure_topics(settings_for(broker))
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, own_names[kind]) for kind in ("items", "clicks")]
+    answer = admin.describe_configs(resources)
+    admin.close()
+    print(answer)
+    if "message.timestamp.type" in described["clicks"]:
+        assert {d["message.timestamp.type"] for d in described.values()} == {"LogAppendTime"}
+    assert described["items"]["cleanup.policy"] == "compact"
+    assert described["clicks"]["retention.ms"] == str(2 * 86_400_000)
+
+
+def test_a_refusal_says_what_to_create_by_hand(broker, own_names):
+    if type(broker).__name__ != "ApacheKafka":
+        pytest.skip("the embedded broker refuses nothing")
+    with pytest.raises(TopicError, match=rf"{own_names['clicks']}.*3 partitions.*retention\.ms"):
+        ensure_topics(settings_for(broker, replication=7))
+
+
+def test_without_a_broker_the_error_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(topics, "_DEADLINE_MS", 500)
+    with pytest.raises(TopicError, match="PENCHANT_KAFKA_BOOTSTRAP"):
+        ensure_topics(Settings(kafka_bootstrap=f"127.0.0.1:{free_port()}"))
+
+
+def test_names_are_versioned():
+    assert topic_names(Settings())["profile-updates"] == "penchant.profile-updates.v1"

@@ -1,0 +1,180 @@
+"""Lanes: side by side in preparation, in order in application, bounded, and nothing acknowledged that was not applied."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from streams import lanes as module
+from streams.lanes import Lanes
+from streams.record_batches import Deliveries, RecordBatch
+
+
+def batch(first, partition=0, size=10, topic="t"):
+    records = [SimpleNamespace(offset=offset) for offset in range(first, first + size)]
+    return RecordBatch(topic, partition, records, 0.0)
+
+
+class Work:
+    """Prepares when it is told to, notes what is applied and acknowledged."""
+
+    def __init__(self):
+        self.gates = {}
+        self.preparing = []
+        self.applied = []
+        self.acked = []
+        self.fail_prepare = 0
+        self.fail_apply = 0
+
+    def hold(self, batch):
+        self.gates[id(batch)] = asyncio.Event()
+        return self.gates[id(batch)].set
+
+    async def prepare(self, batch):
+        self.preparing.append(batch)
+        if id(batch) in self.gates:
+            await self.gates[id(batch)].wait()
+        if self.fail_prepare:
+            self.fail_prepare -= 1
+            raise RuntimeError("prepare")
+        return batch
+
+    async def apply(self, prepared):
+        if self.fail_apply:
+            self.fail_apply -= 1
+            raise ConnectionError("apply")
+        await asyncio.sleep(0)
+        self.applied.append(prepared)
+
+    def lanes(self, max_in_flight=4):
+        return Lanes(self.prepare, self.apply, max_in_flight=max_in_flight)
+
+    async def submit(self, lanes, *batches):
+        for b in batches:
+            await lanes.submit(b, lambda b=b: self.acked.append(b))
+
+
+@pytest.fixture
+def work():
+    return Work()
+
+
+@pytest.fixture(autouse=True)
+def no_long_waits(monkeypatch):
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.001)
+
+
+async def test_a_slow_batch_is_overtaken_in_preparation_but_not_in_application(work):
+    lanes, slow, quick = work.lanes(), batch(0), batch(10)
+    release = work.hold(slow)
+    await work.submit(lanes, slow, quick)
+    await asyncio.sleep(0.01)
+    assert work.preparing == [slow, quick]
+    assert work.applied == []
+    release()
+    assert await lanes.drain(1)
+    assert work.applied == work.acked == [slow, quick]
+
+
+async def test_partitions_do_not_wait_for_each_other(work):
+    lanes, slow, other = work.lanes(), batch(0, partition=0), batch(0, partition=1)
+    work.hold(slow)
+    await work.submit(lanes, slow, other)
+    await asyncio.sleep(0.01)
+    assert work.acked == [other]
+
+
+async def test_acceptance_waits_while_too_many_are_in_flight(work):
+    lanes = work.lanes(max_in_flight=2)
+    batches = [batch(n * 10) for n in range(3)]
+    release = work.hold(batches[0])
+    await work.submit(lanes, *batches[:2])
+    third = asyncio.create_task(work.submit(lanes, batches[2]))
+    await asyncio.sleep(0.01)
+    assert not third.done()
+    assert lanes.in_flight == 2
+    release()
+    await third
+    assert await lanes.drain(1)
+    assert work.acked == batches
+
+
+async def test_what_fails_is_tried_until_it_works_and_the_next_one_waits(work):
+    lanes, first, second = work.lanes(), batch(0), batch(10)
+    work.fail_prepare, work.fail_apply = 2, 3
+    await work.submit(lanes, first, second)
+    assert await lanes.drain(2)
+    assert work.applied == work.acked == [first, second]
+    assert len(work.preparing) == 4
+
+
+async def test_a_dropped_partition_is_neither_applied_nor_acknowledged(work):
+    lanes, gone, kept = work.lanes(), batch(0, partition=0), batch(0, partition=1)
+    release, release_kept = work.hold(gone), work.hold(kept)
+    await work.submit(lanes, gone, batch(10, partition=0), kept)
+    await lanes.drop([("t", 0)])
+    release()
+    release_kept()
+    assert lanes.in_flight == 1
+    assert await lanes.drain(1)
+    assert work.acked == [kept]
+
+
+async def test_a_batch_that_waits_for_acceptance_goes_with_its_partition(work):
+    """Were it accepted afterwards, it would run ahead of the records before it, which come again."""
+    lanes = work.lanes(max_in_flight=1)
+    held, waiting = batch(0), batch(10)
+    work.hold(held)
+    await work.submit(lanes, held)
+    pending = asyncio.create_task(work.submit(lanes, waiting))
+    await asyncio.sleep(0)
+    await lanes.drop([("t", 0)])
+    await pending
+    again = batch(0)
+    await work.submit(lanes, again)
+    assert await lanes.drain(1)
+    assert work.applied == work.acked == [again]
+
+
+async def test_a_dropped_partition_starts_afresh_when_it_comes_back(work):
+    lanes, before, after = work.lanes(), batch(0), batch(0)
+    work.hold(before)
+    await work.submit(lanes, before)
+    await lanes.drop([("t", 0)])
+    await work.submit(lanes, after)
+    assert await lanes.drain(1)
+    assert work.acked == [after]
+
+
+async def test_drain_gives_up_on_what_does_not_end(work):
+    lanes, stuck = work.lanes(), batch(0)
+    work.hold(stuck)
+    await work.submit(lanes, stuck)
+    assert not await lanes.drain(0.01)
+    assert lanes.in_flight == 0
+    await work.submit(lanes, batch(10))
+    await asyncio.sleep(0.01)
+    assert work.acked == []
+
+
+def test_the_log_is_done_up_to_the_first_batch_that_is_not():
+    deliveries, batches = Deliveries(), [batch(n * 10) for n in range(3)]
+    for b in batches:
+        deliveries.deliver(b)
+    deliveries.acknowledge(batches[1])
+    assert deliveries.end(("t", 0)) is None
+    deliveries.acknowledge(batches[0])
+    assert deliveries.end(("t", 0)) == 20
+    assert deliveries.waiting("t") == 1
+    assert [deliveries.is_out(b) for b in batches] == [False, False, True]
+
+
+def test_an_acknowledgement_from_before_a_rebalance_moves_nothing():
+    deliveries, stale, fresh = Deliveries(), batch(0), batch(0)
+    deliveries.deliver(stale)
+    deliveries.forget([("t", 0)])
+    deliveries.deliver(fresh)
+    deliveries.acknowledge(stale)
+    assert deliveries.end(("t", 0)) is None
+    assert not deliveries.is_out(stale)
+    assert deliveries.is_out(fresh)
