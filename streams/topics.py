@@ -27,6 +27,8 @@ _NAMES = MappingProxyType(
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _DAY_MS = 86_400_000
 _DEADLINE_MS = 15_000
+DEAD_LETTER_BYTES = 64 * 2**20
+"""Largest dead letter: it carries the original, however large, and must never be refused itself."""
 
 
 class TopicError(RuntimeError):
@@ -95,6 +97,8 @@ def configuration(kind: str, settings: Settings) -> dict[str, str]:
     """The configuration of a topic that is created: how long it keeps what, and whose clock stamps its records."""
     kept_ms = str(round(settings.retention_days * _DAY_MS))
     retention = {"cleanup.policy": "compact"} if kind == ITEMS else {"retention.ms": kept_ms}
+    if kind == DEAD_LETTERS:
+        retention["max.message.bytes"] = str(DEAD_LETTER_BYTES)
     # The broker's clock, because "from the future" must mean the same whenever the log is read again.
     return {**retention, "message.timestamp.type": "LogAppendTime"}
 
