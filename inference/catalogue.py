@@ -42,7 +42,7 @@ def version_at(versions: Sequence[ItemVersion], at: int) -> ItemVersion:
 class Catalogue:
     """Item versions in Redis, one string an item."""
 
-    def __init__(self, redis: "Redis[bytes]") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def find(self, item_ids: Sequence[str]) -> dict[str, tuple[ItemVersion, ...]]:

@@ -28,8 +28,8 @@ class Passage:
 class Interest:
     """One interest named in a text.
 
-    ``concept`` is our slug and ``concept_id`` the IAB node. ``entity`` occurs verbatim in the text that was read at ``span`` (character
-    offsets, end exclusive), or both are None. ``confidence`` is between 0 and 1.
+    ``concept`` is our slug and ``concept_id`` the IAB node. ``entity`` occurs verbatim in the text that was read, at
+    ``span`` (character offsets, end exclusive), or both are None. ``confidence`` is between 0 and 1.
     """
 
     concept: str
@@ -44,8 +44,9 @@ class Interest:
 class Extraction:
     """What one passage was found to say. Chatter has no interests.
 
-    ``text`` is the passage after cleaning: the one that spans point into. ``reader`` names model, prompt and schema version; ``tokens`` counts prompt and output tokens
-    of a model call, 0 where none was made; ``dropped`` counts ungrounded, unknown or sensitive findings by reason.
+    ``text`` is the passage after cleaning: the one that spans point into. ``reader`` names model, prompt and schema
+    version; ``tokens`` counts prompt and output tokens of a model call, 0 where none was made; ``dropped`` counts
+    ungrounded, unknown or sensitive findings by reason.
     ``steps`` counts what preparation changed, by step, and holds the gate's reason where nothing was read.
     """
 

@@ -51,7 +51,7 @@ class LedgerExtractor:
     made good later. A Redis outage raises redis' own error: the caller waits and asks again.
     """
 
-    def __init__(self, inner: Extractor, redis: "Redis[bytes]", ttl_seconds: float, variant: str = "") -> None:
+    def __init__(self, inner: Extractor, redis: Redis, ttl_seconds: float, variant: str = "") -> None:
         self._inner = inner
         self._redis = redis
         self._ttl = max(1, round(ttl_seconds))

@@ -81,7 +81,7 @@ class EstimatingExtractor:
 def build_extractor(  # noqa: PLR0913 - one argument a setting
     *,
     extraction: Literal["embedded", "vllm"] = "embedded",
-    redis: "Redis[bytes] | None" = None,
+    redis: Redis | None = None,
     allow_sensitive: bool = False,
     ledger_days: float = 30.0,
     vllm_urls: Sequence[str] = (),

@@ -78,4 +78,4 @@ def reading(digest: str) -> str:
 
 
 LOGS = f"{PREFIX}:logs"
-"""HASH topic -> the topic id whose offsets the positions in profiles count."""
+"""HASH kind of topic -> epoch and topic id of the log that the positions in profiles count."""

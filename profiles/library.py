@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 from xxhash import xxh3_64_digest
@@ -75,7 +76,7 @@ def evidence_line(evidence: Evidence) -> str:
     return _to_json(line).decode()
 
 
-def parse_reply(update: ProfileUpdate, reply: Sequence[object]) -> Applied | Conflict:
+def parse_reply(update: ProfileUpdate, reply: Sequence[Any]) -> Applied | Conflict:
     """The reply of ``penchant_apply`` for one update."""
     if reply[0] == 1:
         scores = iter(reply[2:])
@@ -83,14 +84,10 @@ def parse_reply(update: ProfileUpdate, reply: Sequence[object]) -> Applied | Con
             user=update.user,
             newest=update.newest,
             events=update.events,
-            evicted=int(str(reply[1])),
+            evicted=reply[1],
             changes=list(_changes(update, scores)) if len(reply) > 2 else (),  # noqa: PLR2004 - none were asked for
         )
     _, position, repeated, version, fields = reply
-    assert isinstance(position, int)
-    assert isinstance(repeated, list)
-    assert isinstance(version, int)
-    assert isinstance(fields, list)
     return Conflict(
         user=update.user,
         position=position,
@@ -126,5 +123,3 @@ def parse_rules(version: int, fields: Mapping[str, str]) -> Rules:
         retracted=frozenset(retracted),
         **rulings,
     )
-
-

@@ -157,9 +157,7 @@ class InterestReader:
             replies = pipe.execute()
         return _by_user(self._reading, users, replies, n, horizon, _now(at))
 
-    def vector(
-        self, user: str, vocabulary: Sequence[str], horizon: str = "lasting", at: Moment = None
-    ) -> list[float]:
+    def vector(self, user: str, vocabulary: Sequence[str], horizon: str = "lasting", at: Moment = None) -> list[float]:
         """Like minus dislike for each name of ``vocabulary``, in its order; 0.0 where there is nothing."""
         if not vocabulary:
             return []
@@ -228,6 +226,4 @@ def _by_user(
     reading: _Reading, users: Sequence[str], replies: Sequence[Any], n: int, horizon: str, now: float
 ) -> dict[str, list[RankedInterest]]:
     pairs = zip(replies[::2], replies[1::2], strict=True)
-    return {
-        user: reading.read_top(pair, n, horizon, Stance.LIKE, now) for user, pair in zip(users, pairs, strict=True)
-    }
+    return {user: reading.read_top(pair, n, horizon, Stance.LIKE, now) for user, pair in zip(users, pairs, strict=True)}

@@ -53,7 +53,7 @@ class ProfileStore:
 
     def __init__(
         self,
-        redis: "Redis[bytes]",
+        redis: Redis,
         policy: Policy,
         *,
         namespace: str = keys.PREFIX,

@@ -5,8 +5,7 @@ import contextlib
 import gc
 import signal
 import ssl
-import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from .transport import RecordBatchTransport
 
 _log = structlog.get_logger()
 
-_SESSION_SECONDS = 6.0  # Kafka's least; a dead worker's partitions are taken over after it, and Tansu starts a group after half
+_SESSION_SECONDS = 6.0  # the least that Kafka allows: a dead worker's partitions wait for it, Tansu's joins for half
 _REBALANCE_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 2.0
 _REQUEST_TIMEOUT_SECONDS = 40.0
@@ -46,6 +45,9 @@ class PenchantApp(faust.App):  # type: ignore[misc]
     def __init__(self, *args: Any, lanes: Mapping[str, Lanes[Any]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lanes = lanes
+
+    def _create_directories(self) -> None:
+        """Faust keeps tables in a folder; there are none here, and nothing is written to disk."""
 
     async def drop(self, partitions: Collection[Partition]) -> None:
         """Stop the work on these partitions."""
@@ -79,8 +81,6 @@ def build_app(settings: Settings, handlers: Mapping[str, Lanes[Any]]) -> Penchan
         broker_request_timeout=_REQUEST_TIMEOUT_SECONDS,
         broker_session_timeout=_SESSION_SECONDS,
         consumer_auto_offset_reset="earliest",
-        cython_optimizations=True,
-        datadir=tempfile.gettempdir(),
         processing_guarantee="at_least_once",
         store="memory://",
         stream_buffer_maxsize=_EVENT_QUEUE,
@@ -94,17 +94,19 @@ def build_app(settings: Settings, handlers: Mapping[str, Lanes[Any]]) -> Penchan
         urls, app, max_waiting=settings.max_in_flight + _WAITING_BEYOND_FLIGHT, on_dropped=app.drop
     )
     for topic, lanes in handlers.items():
-        app.agent(app.topic(topic, key_serializer="raw", value_serializer="raw"), name=f"penchant.{topic}")(
-            partial(_consume, app, lanes)
-        )
+        channel = app.topic(topic, key_serializer="raw", value_serializer="raw")
+        app.agent(channel, name=f"penchant.{topic}")(_agent(app, lanes))
     return app
 
 
-async def _consume(app: PenchantApp, lanes: Lanes[Any], stream: Any) -> None:
-    async for event in stream.noack().events():
-        batch = event.value
-        if app.consumer.is_out(batch):
-            await lanes.submit(batch, partial(app.consumer.acknowledge, batch))
+def _agent(app: PenchantApp, lanes: Lanes[Any]) -> Callable[[Any], Awaitable[None]]:
+    async def consume(stream: Any) -> None:
+        async for event in stream.noack().events():
+            batch = event.value
+            if app.consumer.is_out(batch):
+                await lanes.submit(batch, partial(app.consumer.acknowledge, batch))
+
+    return consume
 
 
 async def run_app(

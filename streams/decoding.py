@@ -205,11 +205,16 @@ def _check(event: Any) -> Rejected | None:
         if not (event.title or event.text):
             return Rejected(Reason.ITEM_WITHOUT_TEXT, "an item needs a title or a text to be read", "title")
     elif isinstance(event, Command):
-        if event.command is CommandKind.RETRACT:
-            if not event.event_ref:
-                return Rejected(Reason.MISSING_FIELD, "retract needs event_ref: an event id, or item:ID", "event_ref")
-        elif event.command is not CommandKind.FORGET and not event.interest:
-            return Rejected(Reason.MISSING_FIELD, f"{event.command} needs interest", "interest")
+        return _check_command(event)
+    return None
+
+
+def _check_command(command: Command) -> Rejected | None:
+    if command.command is CommandKind.RETRACT:
+        if not command.event_ref:
+            return Rejected(Reason.MISSING_FIELD, "retract needs event_ref: an event id, or item:ID", "event_ref")
+    elif command.command is not CommandKind.FORGET and not command.interest:
+        return Rejected(Reason.MISSING_FIELD, f"{command.command} needs interest", "interest")
     return None
 
 
@@ -220,7 +225,7 @@ def _explain(error: msgspec.ValidationError) -> Rejected:
         return Rejected(Reason.MISSING_FIELD, f"add {missing[1]}", missing[1])
     at = _FIELD.search(message)
     field = at[1] if at else None
-    detail = message.split(" - at")[0]
+    detail = message.partition(" - at")[0]
     if isinstance(error.__cause__, BadTimeError) or field == "occurred_at":
         return Rejected(Reason.BAD_TIME, str(error.__cause__ or detail), field)
     if "enum value" in message:

@@ -42,8 +42,8 @@ def free_port() -> int:
 class ServerProcess(ABC):
     """A server in a process and a folder of its own, as a context manager.
 
-    ``start`` returns once it answers and raises EmbeddedUnavailableError otherwise. The port and the folder stay the same
-    over ``kill``, ``stop`` and a further ``start``. On Linux the server dies with the thread that started it.
+    ``start`` returns once it answers and raises EmbeddedUnavailableError otherwise. The port and the folder stay the
+    same over ``kill`` and ``restart``. On Linux the server dies with the thread that started it.
     """
 
     name = "server"
@@ -62,7 +62,7 @@ class ServerProcess(ABC):
     def answers(self) -> bool:
         """Whether the server can be used now. Raises OSError or returns False while it cannot."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - most servers need nothing
         """What has to be done in a new folder before the first start."""
 
     @property

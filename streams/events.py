@@ -5,7 +5,7 @@ milliseconds.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -125,7 +125,7 @@ class Click(msgspec.Struct, frozen=True, kw_only=True):
     item: InlineItem | None = None
     dwell_ms: Milliseconds | None = None
     session_id: str | None = None
-    context: dict[str, object] | None = None
+    context: dict[str, Any] | None = None
 
 
 class Comment(msgspec.Struct, frozen=True, kw_only=True):

@@ -89,9 +89,7 @@ class Lanes(Generic[P]):
         await self.drop(list(self._tasks))
         return not late
 
-    async def _carry(
-        self, batch: RecordBatch, ack: Callable[[], None], before: asyncio.Task[None] | None
-    ) -> None:
+    async def _carry(self, batch: RecordBatch, ack: Callable[[], None], before: asyncio.Task[None] | None) -> None:
         prepared = await self._insist(self._prepare, batch, batch)
         if before is not None and not before.done():
             await asyncio.wait([before])

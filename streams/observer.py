@@ -1,4 +1,4 @@
-"""What the pipeline tells its observers: frozen values, one way. Metrics are one observer, a list in a test is another."""
+"""What the pipeline tells its observers: frozen values, one way. Metrics are one, a list in a test is another."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,14 +84,7 @@ class EventsClamped:
 
 
 Observed = (
-    BatchApplied
-    | EventsRejected
-    | TextsRead
-    | StageTimed
-    | LagMeasured
-    | DependencyChecked
-    | InFlight
-    | EventsClamped
+    BatchApplied | EventsRejected | TextsRead | StageTimed | LagMeasured | DependencyChecked | InFlight | EventsClamped
 )
 
 

@@ -38,9 +38,7 @@ class Outbox:
         self._updates_topic = updates_topic
         self._half_lives = half_lives
 
-    async def publish(
-        self, batch: RecordBatch, rejected: Mapping[int, Rejected], updates: Sequence[Applied]
-    ) -> None:
+    async def publish(self, batch: RecordBatch, rejected: Mapping[int, Rejected], updates: Sequence[Applied]) -> None:
         """Publish what became of one batch."""
         sending = [
             await self._producer.send(

@@ -54,7 +54,8 @@ class Written:
 class Handler(Protocol):
     """What a topic does with its events: read them (may overtake), then write what was read (in order)."""
 
-    async def read(self, events: Sequence[Placed[Any]]) -> list[Any]:
+    @property
+    def read(self) -> Callable[[Sequence[Placed[Any]]], Awaitable[list[Any]]]:
         """One result, or Rejected, for each event."""
         ...
 
@@ -64,12 +65,13 @@ class Handler(Protocol):
 
 
 class Pipeline:
-    """Prepare and apply for the batches of one topic."""
+    """Prepare and apply for the batches of one topic. ``log`` is the name its positions are kept under."""
 
     def __init__(
-        self, kind: TopicKind, decoder: Decoder, handler: Handler, outbox: Outbox, observer: Observer
+        self, kind: TopicKind, log: str, decoder: Decoder, handler: Handler, outbox: Outbox, observer: Observer
     ) -> None:
         self._kind = kind
+        self._log = log
         self._decoder = decoder
         self._handler = handler
         self._outbox = outbox
@@ -93,12 +95,10 @@ class Pipeline:
     async def apply(self, prepared: Prepared) -> None:
         """Write a prepared batch, then what goes out because of it."""
         batch = prepared.batch
-        log = f"{self._kind}/{batch.partition}"
+        log = f"{self._log}/{batch.partition}"
         written = await self._timed_async("apply", lambda: self._handler.write(log, prepared.results))
         now = time.time()
-        await self._timed_async(
-            "publish", lambda: self._outbox.publish(batch, prepared.rejected, written.updates)
-        )
+        await self._timed_async("publish", lambda: self._outbox.publish(batch, prepared.rejected, written.updates))
         self._observer.observe(
             BatchApplied(
                 topic=batch.topic,
@@ -170,9 +170,7 @@ class ItemHandler:
         """A version for each item, None for a tombstone."""
         items = [(e.event, e.event.occurred_at or e.appended_at) for e in events if isinstance(e.event, Item)]
         versions = iter(await self._items.versions(items))
-        return [
-            (e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events
-        ]
+        return [(e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events]
 
     async def write(self, log: str, results: Sequence[Any]) -> Written:  # noqa: ARG002 - one face for all handlers
         """Add the versions in log order; several of one item in one batch take turns."""

@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from .decoding import Decoder, kind_of
-from .events import Rejected, TopicKind
+from .events import Item, Rejected, Tombstone, TopicKind
 from .settings import Settings
 from .topics import kafka_python_options, topic_names
 
@@ -30,7 +30,7 @@ class Publisher:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._topics = topic_names(settings)
+        self._topics = topic_names()
         self._decoders = {
             kind: Decoder(kind, max_future_skew_us=10**18, max_value_bytes=settings.max_value_bytes)
             for kind in TopicKind
@@ -40,7 +40,9 @@ class Publisher:
                 **kafka_python_options(settings), linger_ms=5, retries=5, max_request_size=64 * 1024 * 1024
             )
         except KafkaError as error:
-            raise PublishError(f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__})") from error
+            raise PublishError(
+                f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__})"
+            ) from error
 
     def send(self, event: bytes | dict[str, Any]) -> None:
         """Check an event and publish it. Raises InvalidEventError; nothing is sent then."""
@@ -58,8 +60,8 @@ class Publisher:
         decoded = self._decoders[kind].decode(value, (), int(datetime.now(UTC).timestamp() * 1000), None)
         if isinstance(decoded, Rejected):
             raise InvalidEventError(f"{decoded.reason}: {decoded.detail}")
-        key = decoded.item_id if kind is TopicKind.ITEMS else decoded.user_id
-        self.send_raw(kind, value, str(key).encode())
+        key = decoded.item_id if isinstance(decoded, Item | Tombstone) else decoded.user_id
+        self.send_raw(kind, value, key.encode())
 
     def send_raw(self, kind: TopicKind, value: bytes, key: bytes | None) -> None:
         """Publish bytes unchecked."""

@@ -92,7 +92,9 @@ class ItemReader:
         texts = [item_text(item) for item, _ in items]
         extractions = await self._texts.read([Passage(text) for text in texts])
         return [
-            ItemVersion(int(since), xxh3_64_hexdigest(text.encode()), item.title or excerpt(text), read.reader, read.interests)
+            ItemVersion(
+                int(since), xxh3_64_hexdigest(text.encode()), item.title or excerpt(text), read.reader, read.interests
+            )
             for (item, since), text, read in zip(items, texts, extractions, strict=True)
         ]
 
@@ -118,7 +120,9 @@ class ClickReader:
             if placed.index in inline:
                 version = inline[placed.index]
             elif click.item_id is None:
-                results.append(Rejected(Reason.ITEM_WITHOUT_TEXT, "the item inside the click has no title and no text", "item"))
+                results.append(
+                    Rejected(Reason.ITEM_WITHOUT_TEXT, "the item inside the click has no title and no text", "item")
+                )
                 continue
             elif click.item_id in known:
                 version = version_at(known[click.item_id], click.occurred_at)
@@ -160,7 +164,11 @@ class ClickReader:
         deadline = time.monotonic() + self._wait
         while True:
             now = time.monotonic()
-            waiting = [i for i in wanted if i not in known and self._missing.get(i, -_MISSING_FOR_SECONDS) + _MISSING_FOR_SECONDS < now]
+            waiting = [
+                i
+                for i in wanted
+                if i not in known and self._missing.get(i, -_MISSING_FOR_SECONDS) + _MISSING_FOR_SECONDS < now
+            ]
             if not waiting:
                 return known
             if now >= deadline:
@@ -192,5 +200,3 @@ def item_text(item: Item | InlineItem) -> str:
 def excerpt(text: str, length: int = 120) -> str:
     """The beginning of a text, for evidence."""
     return text if len(text) <= length else text[: length - 1] + "…"
-
-

@@ -16,6 +16,7 @@ from inference.catalogue import Catalogue
 from inference.extraction import Extractor
 from inference.taxonomy import Taxonomy
 from inference.tiers import build_extractor
+from profiles.logs import Logs
 from profiles.policy import MICROSECONDS, Horizon, Policy
 from profiles.reader import AsyncInterestReader
 from profiles.store import ProfileStore
@@ -30,7 +31,7 @@ from .outbox import Outbox
 from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
 from .settings import Settings, masked_url
-from .topics import DEAD_LETTERS, PROFILE_UPDATES, ensure_topics, topic_names
+from .topics import DEAD_LETTERS, PROFILE_UPDATES, TopicInfo, ensure_topics, topic_names
 from .web import WebState, create_web, serve
 
 _log = structlog.get_logger()
@@ -62,7 +63,9 @@ def parse_horizons(text: str) -> tuple[Horizon, ...]:
         try:
             half_life = float(length[:-1]) * _UNITS[length[-1:]]
         except (KeyError, ValueError):
-            raise ValueError(f"PENCHANT_HORIZONS: '{part}' is not NAME=HALF-LIFE such as now=6h or lasting=30d") from None
+            raise ValueError(
+                f"PENCHANT_HORIZONS: '{part}' is not NAME=HALF-LIFE such as now=6h or lasting=30d"
+            ) from None
         if not name.isidentifier() or half_life <= 0:
             raise ValueError(f"PENCHANT_HORIZONS: '{part}' needs a plain name and a half-life above zero")
         horizons.append(Horizon(name, round(half_life * MICROSECONDS)))
@@ -99,7 +102,7 @@ class RecentUsers:
         return list(reversed(self._seen.items()))
 
 
-def extractor_of(settings: Settings, redis: "Redis[bytes] | None") -> Extractor:
+def extractor_of(settings: Settings, redis: Redis | None) -> Extractor:
     """The extractor that the settings ask for; without ``redis`` every text is read anew."""
     return build_extractor(
         extraction=settings.extraction,
@@ -127,12 +130,28 @@ async def open_store(settings: Settings) -> AsyncIterator[ProfileStore]:
         await redis.aclose()
 
 
+def topic_ids(topics: Mapping[str, TopicInfo]) -> dict[str, str | None]:
+    """The id of each kind of input topic, as the broker tells it."""
+    names = topic_names()
+    return {kind: topics[names[kind]].topic_id for kind in TopicKind}
+
+
+async def accept_logs(settings: Settings) -> list[str]:
+    """Take recreated topics for new logs. Returns the kinds of topic that were."""
+    topics = await asyncio.to_thread(ensure_topics, settings)
+    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    try:
+        return await Logs(redis).accept(topic_ids(topics))
+    finally:
+        await redis.aclose()
+
+
 @dataclass(frozen=True, slots=True)
 class Worker:
     """The parts of a running worker that its services look after."""
 
     settings: Settings
-    redis: "Redis[bytes]"
+    redis: Redis
     producer: AIOKafkaProducer
     metrics: Metrics
     lanes: Mapping[str, Lanes[Prepared]]
@@ -149,7 +168,7 @@ async def run_worker(
     not answer at the start; one that goes away later is waited for.
     """
     policy = policy_of(settings)
-    await asyncio.to_thread(ensure_topics, settings)
+    topics = await asyncio.to_thread(ensure_topics, settings)
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     producer = AIOKafkaProducer(**kafka_client_options(settings), linger_ms=5, compression_type=None)
     async with contextlib.AsyncExitStack() as stack:
@@ -160,7 +179,8 @@ async def run_worker(
         stack.push_async_callback(producer.stop)
         extractor = extractor_of(settings, redis)
         stack.push_async_callback(extractor.aclose)
-        worker = _assemble(settings, policy, redis, producer, store, extractor)
+        logs = await Logs(redis).names(topic_ids(topics))
+        worker = _assemble(settings, policy, logs, redis, producer, store, extractor)
         web = await stack.enter_async_context(serve(_web(worker), settings.web_host, settings.web_port))
         addresses = Addresses(settings.kafka_bootstrap, masked_url(settings.redis_url), web, settings.consumer_group)
         app = build_app(settings, worker.lanes)
@@ -175,13 +195,14 @@ async def run_worker(
 def _assemble(
     settings: Settings,
     policy: Policy,
-    redis: "Redis[bytes]",
+    logs: Mapping[str, str],
+    redis: Redis,
     producer: AIOKafkaProducer,
     store: ProfileStore,
     extractor: Extractor,
 ) -> Worker:
     """Wire the pipelines: one a topic, each in its own lanes."""
-    metrics, recent, names = Metrics(), RecentUsers(), topic_names(settings)
+    metrics, recent, names = Metrics(), RecentUsers(), topic_names()
     texts = TextReader(extractor, metrics)
     items, catalogue = ItemReader(texts), Catalogue(redis)
     clicks = ClickReader(items, catalogue, settings.item_wait_seconds)
@@ -204,7 +225,7 @@ def _assemble(
             max_future_skew_us=round(settings.max_future_skew_seconds * MICROSECONDS),
             max_value_bytes=settings.max_value_bytes,
         )
-        pipeline = Pipeline(kind, decoder, handler, outbox, metrics)
+        pipeline = Pipeline(kind, logs[kind], decoder, handler, outbox, metrics)
         lanes[names[kind]] = Lanes(pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight)
 
     async def kafka_answers() -> None:
@@ -252,7 +273,9 @@ async def _watch(worker: Worker) -> None:
                     await check()
             except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not answer
                 if name not in down:
-                    _log.error("dependency_down", name=name, error=type(error).__name__, hint="consumption waits for it")
+                    _log.error(
+                        "dependency_down", name=name, error=type(error).__name__, hint="consumption waits for it"
+                    )
                 down.add(name)
             else:
                 if name in down:

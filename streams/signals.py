@@ -21,9 +21,7 @@ def comment_signals(interests: Iterable[Interest], text: str, reader: str) -> tu
     return _signals(interests, COMMENT_STRENGTH, None, text, reader)
 
 
-def item_signals(
-    interests: Iterable[Interest], action: ActionWeight, source: str, reader: str
-) -> tuple[Signal, ...]:
+def item_signals(interests: Iterable[Interest], action: ActionWeight, source: str, reader: str) -> tuple[Signal, ...]:
     """The signals of an action on an item: the stance is the action's, whatever the item's text praises."""
     return _signals(interests, action.strength, action.stance, source, reader)
 
@@ -31,7 +29,7 @@ def item_signals(
 def _signals(
     interests: Iterable[Interest], strength: float, stance: Stance | None, source: str, reader: str
 ) -> tuple[Signal, ...]:
-    """One signal for each concept and for each named entity; a name repeated in one event counts once, at its strongest."""
+    """One signal for each concept and each named entity; a name repeated in one event counts once, at its strongest."""
     strongest: dict[tuple[str, Stance], Signal] = {}
     for interest in interests:
         if interest.confidence * strength <= 0:

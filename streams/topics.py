@@ -43,7 +43,7 @@ class TopicInfo:
     topic_id: str | None
 
 
-def topic_names(settings: Settings) -> Mapping[str, str]:  # noqa: ARG001 - names may become a setting; callers need not know
+def topic_names() -> Mapping[str, str]:
     """The topic of each kind: clicks, comments, items, commands, dead-letters, profile-updates."""
     return _NAMES
 
@@ -68,7 +68,7 @@ def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
 
     Blocks. Raises TopicError where Kafka does not answer or refuses.
     """
-    names = list(topic_names(settings).values())
+    names = list(topic_names().values())
     try:
         admin = KafkaAdminClient(
             **kafka_python_options(settings), client_id="penchant-topics", bootstrap_timeout_ms=_DEADLINE_MS
@@ -104,7 +104,7 @@ def configuration(kind: str, settings: Settings) -> dict[str, str]:
 
 
 def _create(admin: KafkaAdminClient, name: str, settings: Settings) -> None:
-    kind = next(kind for kind, topic in topic_names(settings).items() if topic == name)
+    kind = next(kind for kind, topic in topic_names().items() if topic == name)
     configs = configuration(kind, settings)
     topic = {"num_partitions": settings.partitions, "replication_factor": settings.replication, "configs": configs}
     try:

@@ -73,9 +73,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
             await self._rewind()
             return {}, active
         now = time.monotonic()
-        batches = {
-            tp: [RecordBatch(tp.topic, tp.partition, polled, now)] for tp, polled in records.items() if polled
-        }
+        batches = {tp: [RecordBatch(tp.topic, tp.partition, polled, now)] for tp, polled in records.items() if polled}
         return batches, active
 
     def _is_full(self, topic: str) -> bool:

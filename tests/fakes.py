@@ -1,4 +1,4 @@
-"""Second implementations of ports, for tests that are about something else. tests/contracts holds them to the same rules."""
+"""Second implementations of ports, for tests about something else; tests/contracts holds them to the same rules."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +27,4 @@ class KeywordExtractor:
 
     def read(self, text: str) -> list[Interest]:
         stance = Stance.DISLIKE if "hate" in text else Stance.LIKE
-        return [
-            Interest(slug, concept_id, stance, 0.5) for word, (slug, concept_id) in WORDS.items() if word in text
-        ]
+        return [Interest(slug, concept_id, stance, 0.5) for word, (slug, concept_id) in WORDS.items() if word in text]

@@ -49,7 +49,7 @@ COMMENT = 2.0
 
 
 def mixed_events(number: int, *, seed: int, users: int = 40) -> list[dict[str, Any]]:
-    """Items first, then ``number`` clicks and comments with 5% duplicates, shuffled within ten minutes of their time."""
+    """Items, then ``number`` clicks and comments with 5% duplicates, shuffled within ten minutes of their time."""
     rng = random.Random(seed)
     events: list[dict[str, Any]] = []
     for n in range(round(number / 1.05)):
@@ -83,9 +83,7 @@ def shown(events: Sequence[dict[str, Any]]) -> list[Shown]:
     return [_shown(e, readings, titles) for e in events if "user_id" in e]
 
 
-def _shown(
-    event: dict[str, Any], readings: Mapping[str, list[dict[str, Any]]], titles: Mapping[str, str]
-) -> Shown:
+def _shown(event: dict[str, Any], readings: Mapping[str, list[dict[str, Any]]], titles: Mapping[str, str]) -> Shown:
     signals: dict[tuple[str, str], float] = {}
     if "text" in event:
         strength, direction, found = COMMENT, None, readings[event["text"]]

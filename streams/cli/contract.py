@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
 
 def check(
-    file: Annotated[str, typer.Argument(help="a JSONL file of events, or - for standard input")], *, as_json: Json = False
+    file: Annotated[str, typer.Argument(help="a JSONL file of events, or - for standard input")],
+    *,
+    as_json: Json = False,
 ) -> None:
     """Validate a sample of events offline: which line, which field, what to change. Exits 1 on findings."""
     from streams.check import check_lines

@@ -116,7 +116,7 @@ def evaluate(
     effective = _settings(extractor)
     rows = load_rows(data)
 
-    async def run() -> Any:  # noqa: ANN401 - the report
+    async def run() -> Any:
         reader = _build(effective)
         try:
             return await run_evaluation(reader, rows)

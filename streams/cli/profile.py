@@ -50,7 +50,9 @@ def top(
         except UnknownHorizonError as error:
             fail(2, str(error.args[0]))
     if as_json:
-        print_json([{"interest": r.interest, "weight": r.weight, "stance": r.stance, "pinned": r.pinned} for r in ranked])
+        print_json(
+            [{"interest": r.interest, "weight": r.weight, "stance": r.stance, "pinned": r.pinned} for r in ranked]
+        )
         return
     if not ranked:
         typer.echo(f"nothing is known of '{user}' on the horizon '{horizon}'")
@@ -66,7 +68,14 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
     with reaching(effective):
         evidence = _reader(effective).why(user, interest)
     rows = [
-        {"event": e.event, "at": _rfc3339(e.at), "weight": e.weight, "stance": e.stance, "source": e.source, "reader": e.reader}
+        {
+            "event": e.event,
+            "at": _rfc3339(e.at),
+            "weight": e.weight,
+            "stance": e.stance,
+            "source": e.source,
+            "reader": e.reader,
+        }
         for e in evidence
     ]
     if as_json:
@@ -75,7 +84,9 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
     if not rows:
         typer.echo(f"no evidence is kept for '{interest}' of '{user}'")
     for row in rows:
-        typer.echo(f"{row['at']}  {row['stance']:<8}{row['weight']:7.3f}  {row['source']}  ({row['event']}, {row['reader']})")
+        typer.echo(
+            f"{row['at']}  {row['stance']:<8}{row['weight']:7.3f}  {row['source']}  ({row['event']}, {row['reader']})"
+        )
 
 
 def forget(
@@ -93,7 +104,8 @@ def forget(
     else:
         for key, entries in receipt["removed"].items():
             typer.echo(f"removed {entries:>5} entries of {key}")
-        typer.echo(f"scanned {receipt['scanned']} keys; what is left holds no interest: {', '.join(receipt['left']) or 'nothing'}")
+        left = ", ".join(receipt["left"]) or "nothing"
+        typer.echo(f"scanned {receipt['scanned']} keys; what is left holds no interest: {left}")
         if not receipt["published"]:
             typer.echo("Kafka did not answer: other copies of the profile were not told; repeat when it does", err=True)
     if not receipt["verified"]:
@@ -118,7 +130,7 @@ async def _forget(effective: "Settings", user: str) -> dict[str, Any]:
     }
 
 
-def _ruling(ruling: str) -> Any:  # noqa: ANN401 - a typer command
+def _ruling(ruling: str) -> Any:
     def command(user: User, interest: Interest) -> None:
         effective = settings()
         at = datetime.now(UTC).isoformat()

@@ -22,7 +22,7 @@ def fail(code: int, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+def print_json(value: Any) -> None:
     """One JSON value on one line of stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()

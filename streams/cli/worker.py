@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from .shared import Json, fail, print_json, reaching, settings
+from .shared import BAD_NEWS, UNREACHABLE, WRONG_USE, Json, fail, print_json, reaching, settings
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(worker)
+    app.command()(accept_log)
     app.command()(config)
 
 
@@ -20,8 +21,12 @@ def worker() -> None:
     Settings are PENCHANT_ environment variables (see 'penchant config'). Prints one line of JSON with its addresses
     once it is ready. Run as many workers as there are partitions at most; each takes its share.
     """
+    from profiles.logs import LogChangedError
+    from profiles.store import UnsupportedRedisError
+    from streams.app import WorkerCrashedError
     from streams.logs import configure_logs
     from streams.runtime import Addresses, run_worker
+    from streams.topics import TopicError
 
     effective = settings()
     configure_logs(effective.log_level, as_json=effective.log_json)
@@ -32,8 +37,22 @@ def worker() -> None:
     with reaching(effective):
         try:
             asyncio.run(run_worker(effective, ready=ready))
-        except ValueError as error:
-            fail(2, str(error))
+        except (ValueError, UnsupportedRedisError) as error:
+            fail(WRONG_USE, str(error))
+        except (LogChangedError, WorkerCrashedError) as error:
+            fail(BAD_NEWS, str(error))
+        except TopicError as error:
+            fail(UNREACHABLE, str(error))
+
+
+def accept_log() -> None:
+    """Take recreated topics, or those of another cluster, for new logs that add to the same profiles."""
+    from streams.runtime import accept_logs
+
+    effective = settings()
+    with reaching(effective):
+        accepted = asyncio.run(accept_logs(effective))
+    typer.echo(f"new logs: {', '.join(accepted)}" if accepted else "the topics are the ones known; nothing to accept")
 
 
 def config(

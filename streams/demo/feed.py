@@ -105,7 +105,13 @@ def _profile(redis: Redis, settings: Settings, user: str, newest: int, at: int) 
                 "weight": ranked.weight * fading,
                 "stance": ranked.stance.value,
                 "evidence": [
-                    {"event": e.event, "at": e.at // 1000, "weight": e.weight, "stance": e.stance.value, "source": e.source}
+                    {
+                        "event": e.event,
+                        "at": e.at // 1000,
+                        "weight": e.weight,
+                        "stance": e.stance.value,
+                        "source": e.source,
+                    }
                     for e in reader.why(user, ranked.interest)
                 ],
             }

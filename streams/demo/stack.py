@@ -64,7 +64,7 @@ def running_stack(overrides: Mapping[str, str]) -> Iterator[Stack]:
             **overrides,
         }
         prefixed = {PREFIX + name: value for name, value in environment.items()}
-        worker = subprocess.Popen(  # noqa: S603 - our own command
+        worker = subprocess.Popen(
             [sys.executable, "-m", "streams.cli", "worker"],
             env={**os.environ, **prefixed},
             stdout=subprocess.PIPE,
@@ -86,8 +86,7 @@ def running_stack(overrides: Mapping[str, str]) -> Iterator[Stack]:
 def await_ready(worker: "subprocess.Popen[str]") -> str:
     """The web address of a worker that was just started, once it is ready."""
     deadline = time.monotonic() + _READY_SECONDS
-    assert worker.stdout is not None
-    for line in worker.stdout:
+    for line in worker.stdout or ():
         with_addresses = json.loads(line) if line.startswith("{") else {}
         if with_addresses.get("ready"):
             return str(with_addresses["web"])

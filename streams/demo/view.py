@@ -37,7 +37,9 @@ class View:
     def render(self) -> RenderableType:
         """All users, with the addresses below."""
         at = time.time() + self.forward
-        panels = [Panel(self._table(user, at), title=user, subtitle=_subtitle(seen)) for user, seen in self.users.items()]
+        panels = [
+            Panel(self._table(user, at), title=user, subtitle=_subtitle(seen)) for user, seen in self.users.items()
+        ]
         lines = [*self._footer]
         if self.forward:
             lines.insert(0, f"clock moved forward by {self.forward / 3600:.0f} h")
@@ -49,7 +51,9 @@ class View:
         likes = self._reader.top(user, _ROWS, "now", at)
         strongest = max((r.weight for r in likes), default=0.0) or 1.0
         for r in likes:
-            table.add_row(r.interest, Text(_bar(r.weight / strongest), style="green"), f"{r.weight:.2f}", _trend(r, lasting))
+            table.add_row(
+                r.interest, Text(_bar(r.weight / strongest), style="green"), f"{r.weight:.2f}", _trend(r, lasting)
+            )
         for r in self._reader.top(user, 2, "now", at, Stance.DISLIKE):
             table.add_row(f"not {r.interest}", Text(_bar(r.weight / strongest), style="red"), f"{r.weight:.2f}", "")
         return table

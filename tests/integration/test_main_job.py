@@ -56,7 +56,12 @@ def test_the_demo_equals_a_batch_recomputation(story):
 def test_a_worker_on_a_real_broker_equals_it_too(broker, redis_url):
     """As a user runs it: settings from the environment, events from plain kafka-python code."""
     events = mixed_events(SHORT, seed=12)
-    settings = {"KAFKA_BOOTSTRAP": broker.bootstrap, "REDIS_URL": redis_url, "WEB_PORT": "0", "CONSUMER_GROUP": "main-job"}
+    settings = {
+        "KAFKA_BOOTSTRAP": broker.bootstrap,
+        "REDIS_URL": redis_url,
+        "WEB_PORT": "0",
+        "CONSUMER_GROUP": "main-job",
+    }
     environment = {**os.environ, **{f"PENCHANT_{name}": value for name, value in settings.items()}}
     worker = subprocess.Popen(
         [sys.executable, "-m", "streams.cli", "worker"], env=environment, stdout=subprocess.PIPE, text=True

@@ -34,6 +34,8 @@ def test_the_reader_works_beside_another_package_called_profiles(redis_url, tmp_
         [python, "-c", PROGRAM, redis_url], cwd=tmp_path, env=clean, capture_output=True, text=True, check=True
     )
     assert json.loads(result.stdout) == {"theirs": "another team", "top": [["cats", 1.0]]}
-    installed = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True, check=True)
+    installed = subprocess.run(
+        [python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True, check=True
+    )
     names = {package["name"] for package in json.loads(installed.stdout)}
     assert names <= {"penchant-reader", "redis", "pip", "setuptools", "async-timeout", "pyjwt", "PyJWT"}

@@ -64,7 +64,11 @@ def story(seed, events=400, users=7, interests=12, span=5 * 86400 * 10**6):
             f"e{n}",
             START + rng.randrange(span),
             tuple(
-                (f"interest-{rng.randrange(interests)}", rng.choice(["like", "like", "dislike", "neutral"]), rng.uniform(0.1, 5))
+                (
+                    f"interest-{rng.randrange(interests)}",
+                    rng.choice(["like", "like", "dislike", "neutral"]),
+                    rng.uniform(0.1, 5),
+                )
                 for _ in range(rng.randrange(4))
             ),
         )
@@ -148,7 +152,9 @@ async def test_mute_takes_everything_and_unmute_lets_in_what_follows(redis, stor
 
 @pytest.mark.parametrize("reference", ["e2", "item:book"])
 async def test_retract_takes_exactly_one_contribution_out(redis, store, reference):
-    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.5),), "book" if n == 2 else None) for n in range(4)]
+    shown = [
+        Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.5),), "book" if n == 2 else None) for n in range(4)
+    ]
     await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
     assert await store.retract("u", reference, START) == ["a"]
     assert await store.retract("u", reference, START) == []

@@ -71,4 +71,4 @@ def test_without_a_broker_the_error_says_what_to_do(monkeypatch):
 
 
 def test_names_are_versioned():
-    assert topic_names(Settings())["profile-updates"] == "penchant.profile-updates.v1"
+    assert topic_names()["profile-updates"] == "penchant.profile-updates.v1"

@@ -1,6 +1,6 @@
 """A worker for the transport's tests: writes one line a batch to a ledger, then acknowledges. Run as a module.
 
-    python -m tests.integration.transport_worker BOOTSTRAP GROUP TOPIC LEDGER SECONDS_PER_BATCH
+python -m tests.integration.transport_worker BOOTSTRAP GROUP TOPIC LEDGER SECONDS_PER_BATCH
 """
 
 import asyncio

@@ -12,9 +12,7 @@ DAY = 86_400 * 10**6
 HALF_LIFE = DAY / 4
 START = 1_795_000_000_000_000
 
-signals = st.lists(
-    st.tuples(st.floats(0.01, 50), st.integers(START, START + 3 * DAY)), min_size=1, max_size=60
-)
+signals = st.lists(st.tuples(st.floats(0.01, 50), st.integers(START, START + 3 * DAY)), min_size=1, max_size=60)
 
 
 @given(signals)

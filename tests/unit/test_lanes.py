@@ -1,4 +1,4 @@
-"""Lanes: side by side in preparation, in order in application, bounded, and nothing acknowledged that was not applied."""
+"""Lanes: side by side in preparation, in order in application, bounded; only what is applied is acknowledged."""
 
 import asyncio
 from types import SimpleNamespace

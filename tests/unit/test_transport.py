@@ -30,7 +30,10 @@ CALLED_BY = {
     "_add_gap": (faust_consumer.Consumer._drain_messages, "self._add_gap("),
     "on_buffer_full": (faust_consumer.Consumer, "def on_buffer_full(self, tp"),
     "verify_event_path": (faust_consumer.Consumer.verify_all_partitions_active, "self.verify_event_path("),
-    "on_partitions_revoked": (faust_consumer.ThreadDelegateConsumer.threadsafe_partitions_revoked, "on_partitions_revoked"),
+    "on_partitions_revoked": (
+        faust_consumer.ThreadDelegateConsumer.threadsafe_partitions_revoked,
+        "on_partitions_revoked",
+    ),
     "perform_seek": (faust_consumer.Consumer.getmany, "self.perform_seek()"),
     "seek": (faust_consumer.Consumer, "def seek(self, partition"),
 }
@@ -102,7 +105,10 @@ async def poll(consumer):
 
 async def test_a_poll_becomes_one_message_a_partition(consumer):
     batches = await poll(consumer)
-    assert {(b.topic, b.partition, b.end, len(b.records)) for b in batches.values()} == {("slow", 0, 3, 3), ("quick", 0, 3, 3)}
+    assert {(b.topic, b.partition, b.end, len(b.records)) for b in batches.values()} == {
+        ("slow", 0, 3, 3),
+        ("quick", 0, 3, 3),
+    }
     message = consumer._to_message(TP("quick", 0), batches[TP("quick", 0)])
     assert message.value is batches[TP("quick", 0)]
     assert message.offset == 2
@@ -162,7 +168,9 @@ async def test_records_of_an_unknown_generation_are_read_again(consumer):
     assert consumer.rewinds == 1
 
 
-async def test_going_back_drops_what_is_out_and_starts_at_the_beginning_where_nothing_is_committed(consumer, monkeypatch):
+async def test_going_back_drops_what_is_out_and_starts_at_the_beginning_where_nothing_is_committed(
+    consumer, monkeypatch
+):
     batches = await poll(consumer)
     beginning = []
 

@@ -1,0 +1,207 @@
+"""Trains the head of the embedded tier on the gold set: ``python -m inference.embedded.fit`` (about two minutes, numpy only).
+
+Every eighth row is held back as the dev set: bars and calibration are set there, and its results are printed.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inference.embedded.concepts import LEXICON_FEATURES, ConceptHead, LexiconFeatures, unit
+from inference.embedded.encoder import DIMENSIONS, Encoder
+from inference.embedded.entities import SLOTS, EntityHead, candidates, nothing, padded
+from inference.embedded.extractor import EmbeddedExtractor
+from inference.embedded.head import FILE, STANCES, TEXT_SLOTS, Calibration, Head, interest_features, text_features
+from inference.embedded.linear import Array, adam, fit_softmax, hashed, softmax
+from inference.preparation import prepare, shadow, worth_reading
+from inference.taxonomy import Taxonomy
+
+DATA = Path(__file__).parent.parent / "data"
+_DEV_EVERY = 8
+_ANY_OF = (1.0, 0.7, 0.5, 0.4)
+_CHATTER_LIMIT = 0.04
+
+Row = Mapping[str, Any]
+
+
+def read_rows(paths: Sequence[Path]) -> list[Row]:
+    """The rows of gold files, texts prepared as the reader will see them."""
+    rows = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines() if line.strip()]
+    return [row | {"text": prepare(row["text"]).text} for row in rows]
+
+
+class Trainer:
+    """Fits the parts of a head, one after the other."""
+
+    def __init__(self, taxonomy: Taxonomy, encoder: Encoder) -> None:
+        self.taxonomy, self.encoder = taxonomy, encoder
+        self.index = {c.id: i for i, c in enumerate(taxonomy.concepts)}
+        size = len(taxonomy.concepts)
+        self.lineage = np.eye(size, dtype=np.float32)
+        for concept in taxonomy.concepts:
+            for ancestor in taxonomy.ancestors(concept):
+                self.lineage[self.index[concept.id], self.index[ancestor.id]] = 1.0
+
+    def name_vectors(self) -> Array:
+        """The mean vector of each concept's names, centred."""
+        names = [(n, i) for i, c in enumerate(self.taxonomy.concepts) for n in dict.fromkeys((c.name, c.name_zh, *c.aliases))]
+        vectors = self.encoder.encode([n for n, _ in names])
+        sums = np.zeros((len(self.taxonomy.concepts), DIMENSIONS), np.float32)
+        np.add.at(sums, [i for _, i in names], unit(vectors - vectors.mean(axis=0)))
+        return unit(sums)
+
+    def trust(self, rows: Sequence[Row]) -> dict[str, float]:
+        """How often a name that occurs is meant, smoothed."""
+        seen: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for row in rows:
+            accepted = {c for g in row["gold"] for c in g["concepts"]}
+            for mention in self.taxonomy.mentions(row["text"]):
+                counts = seen[shadow(row["text"][mention.start : mention.end])]
+                counts[0] += mention.concept.id in accepted
+                counts[1] += 1
+        return {name: (right + 1.8) / (times + 3) for name, (right, times) in seen.items()}
+
+    def concepts(self, rows: Sequence[Row], vectors: Array, names: Array, steps: int = 150) -> ConceptHead:
+        """Fit the concept head on rows with interests; any accepted concept counts, the best one most."""
+        center = vectors.mean(axis=0)
+        seen = unit(vectors - center)
+        targets = np.zeros((len(rows), len(self.index)), np.float32)
+        for target, row in zip(targets, rows, strict=True):
+            for gold in row["gold"]:
+                for rank, concept in enumerate(gold["concepts"]):
+                    target[self.index[concept]] = _ANY_OF[min(rank, len(_ANY_OF) - 1)]
+        lexicon = np.zeros((len(rows), len(self.index), LEXICON_FEATURES), np.float32)
+        for fold in (0, 1):
+            others = LexiconFeatures(self.taxonomy, self.trust(rows[1 - fold :: 2]))
+            lexicon[fold::2] = others.matrix([r["text"] for r in rows[fold::2]])
+        weights = np.zeros((len(self.index), DIMENSIONS), np.float32)
+        bias = np.zeros(len(self.index), np.float32)
+        scalars = np.array([20, 3, 1, 1, 0.5, 1], np.float32)
+        moments = [(np.zeros_like(p), np.zeros_like(p)) for p in (weights, bias, scalars)]
+        similar = seen @ names.T
+        for step in range(1, steps + 1):
+            scores = seen @ (self.lineage @ weights).T + bias + scalars[0] * similar + lexicon @ scalars[1:]
+            guess = softmax(scores)
+            wanted = guess * targets
+            error = (guess - wanted / (wanted.sum(axis=1, keepdims=True) + 1e-9)) / len(rows)
+            gradients = (
+                self.lineage.T @ (error.T @ seen) + 1e-3 * weights,
+                error.sum(axis=0) + 1e-3 * bias,
+                np.concatenate([[np.sum(error * similar)], np.tensordot(error, lexicon, ([0, 1], [0, 1]))]).astype(np.float32),
+            )
+            for parameter, gradient, moment in zip((weights, bias, scalars), gradients, moments, strict=True):
+                adam(parameter, gradient, *moment, step, 0.02)
+        return ConceptHead(self.lineage @ weights, bias, names, center, scalars, self.trust(rows))
+
+    def entities(self, rows: Sequence[Row], steps: int = 80) -> EntityHead:
+        """Fit the entity head: in each text, the accepted names against all other runs, or none against all."""
+        slots: list[tuple[int, ...]] = []
+        segment: list[int] = []
+        right: list[bool] = []
+        for at, row in enumerate(rows):
+            accepted = {_folded(e) for g in row["gold"] for e in g["entities"]}
+            found = candidates(row["text"], self.taxonomy)
+            hits = [_folded(c.text) in accepted for c in found]
+            slots += [c.slots for c in found] + [nothing(row["text"]).slots]
+            segment += [at] * (len(found) + 1)
+            right += [*hits, not any(hits)]
+        inputs, segments, hit = padded(slots), np.array(segment), np.array(right)
+        starts = np.flatnonzero(np.diff(segments, prepend=-1))
+        weights = np.zeros(SLOTS, np.float32)
+        first, second = np.zeros_like(weights), np.zeros_like(weights)
+        for step in range(1, steps + 1):
+            scores = weights[inputs].sum(axis=1)
+            powers = np.exp(scores - np.maximum.reduceat(scores, starts)[segments])
+            guess = powers / np.add.reduceat(powers, starts)[segments]
+            wanted = guess * hit
+            error = (guess - wanted / (np.add.reduceat(wanted, starts)[segments] + 1e-12)) / len(rows)
+            gradient = np.bincount(inputs.ravel(), np.repeat(error, inputs.shape[1]), SLOTS).astype(np.float32)
+            gradient += 1e-3 * weights
+            gradient[0] = 0
+            adam(weights, gradient, first, second, step, 0.05)
+        return EntityHead(weights)
+
+    def head(self, rows: Sequence[Row], names: Array) -> Head:
+        """Fit all parts on the rows."""
+        vectors = self.encoder.encode([r["text"] for r in rows])
+        with_interest = np.array([bool(r["gold"]) for r in rows])
+        read = [r for r in rows if r["gold"]]
+        concepts = self.concepts(read, vectors[with_interest], names)
+        inputs = text_features([r["text"] for r in rows], concepts.centered(vectors))
+        targets = np.zeros((len(read), len(STANCES)), np.float32)
+        for target, row in zip(targets, read, strict=True):
+            for gold in row["gold"]:
+                target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
+        decay = np.concatenate([np.full(DIMENSIONS, 1e-3), np.full(TEXT_SLOTS, 1e-3)]).astype(np.float32)
+        stance = fit_softmax(inputs[with_interest], targets, decay=decay)
+        held_out = self._held_out_concepts(rows, vectors, names)
+        lexicon = LexiconFeatures(self.taxonomy, concepts.trust).matrix([r["text"] for r in rows])
+        interest = fit_softmax(
+            interest_features(inputs, held_out, lexicon), np.eye(2, dtype=np.float32)[with_interest.astype(int)], decay=1e-3
+        )
+        return Head("0", concepts, stance, interest, self.entities(read), 0.5, Calibration())
+
+    def _held_out_concepts(self, rows: Sequence[Row], vectors: Array, names: Array, folds: int = 3) -> Array:
+        """Concept probabilities of each row by a head that has not seen it: what certainty looks like on new texts."""
+        result = np.zeros((len(rows), len(self.index)), np.float32)
+        for fold in range(folds):
+            out = np.arange(len(rows)) % folds == fold
+            known = [i for i in np.flatnonzero(~out) if rows[i]["gold"]]
+            head = self.concepts([rows[i] for i in known], vectors[known], names, steps=60)
+            texts = [rows[i]["text"] for i in np.flatnonzero(out)]
+            result[out] = softmax(head.scores(vectors[out], LexiconFeatures(self.taxonomy, head.trust).matrix(texts)))
+        return result
+
+
+def _folded(name: str) -> str:
+    return " ".join(shadow(name).split())
+
+
+def set_bars(head: Head, dev: Sequence[Row], taxonomy: Taxonomy) -> Head:
+    """Set the interest bar so that at most 4% of the dev set's chatter passes, and calibrate confidence."""
+    extractor = EmbeddedExtractor(taxonomy, head)
+    texts = [r["text"] for r in dev]
+    readings = dict(zip(texts, extractor.readings(texts), strict=True))
+    chatter = sorted((readings[r["text"]].interest if worth_reading(r["text"]) is None else 0.0 for r in dev if not r["gold"]), reverse=True)
+    bar = max(0.3, chatter[int(len(chatter) * _CHATTER_LIMIT)] + 1e-3)
+    head = replace(head, interest_bar=round(bar, 3), calibration=Calibration())
+    extractor = EmbeddedExtractor(taxonomy, head)
+    raw, right = [], []
+    for row, found in zip(dev, extractor.read(texts), strict=True):
+        for interest in found:
+            raw.append(interest.confidence)
+            right.append(any(interest.concept_id in g["concepts"] and interest.stance == g["stance"] for g in row["gold"]))
+    odds = np.log(np.clip(raw, 1e-4, 1 - 1e-4) / (1 - np.clip(raw, 1e-4, 1 - 1e-4)))
+    curve = fit_softmax(odds[:, None].astype(np.float32), np.eye(2, dtype=np.float32)[np.array(right).astype(int)], decay=1e-4)
+    slope, offset = curve.weights[1, 0] - curve.weights[0, 0], curve.bias[1] - curve.bias[0]
+    return replace(head, calibration=Calibration(round(float(slope), 4), round(float(offset), 4)))
+
+
+def main() -> None:
+    """Train, set the bars, write the head."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, nargs="*", default=sorted((DATA / "gold").glob("train-*.jsonl")))
+    parser.add_argument("--out", type=Path, default=DATA / "embedded" / FILE)
+    options = parser.parse_args()
+    rows = read_rows(options.data)
+    dev, train = rows[::_DEV_EVERY], [r for i, r in enumerate(rows) if i % _DEV_EVERY]
+    taxonomy = Taxonomy.load()
+    trainer = Trainer(taxonomy, Encoder())
+    names = trainer.name_vectors()
+    head = set_bars(trainer.head(train, names), dev, taxonomy)
+    digest = sha256(b"".join(p.read_bytes() for p in options.data)).hexdigest()[:8]
+    head = replace(head, version=f"1-{digest}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(options.out, **head.arrays())
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes, {len(train)} rows, bar {head.interest_bar}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Which log the positions in profiles count: a topic that is recreated starts its offsets anew.
+
+Kafka gives every topic an id. The id is kept beside the profiles; a topic that comes with another id is another log,
+and its low offsets must not pass for "applied before". An accepted new log gets a name of its own, and with it
+positions of its own.
+"""
+
+from collections.abc import Mapping
+
+from redis.asyncio import Redis
+
+from . import keys
+
+
+class LogChangedError(RuntimeError):
+    """A topic is not the one that the profiles were made from."""
+
+
+class Logs:
+    """The names under which profiles keep positions: ``clicks``, and after a new log was accepted ``clicks.1``."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def names(self, topic_ids: Mapping[str, str | None]) -> dict[str, str]:
+        """The log name of each topic kind, given the ids the broker tells; a topic met first is noted.
+
+        Raises LogChangedError where a topic has another id than before. Where the broker tells no id, none is checked.
+        """
+        names, changed = {}, []
+        for kind, topic_id in topic_ids.items():
+            epoch, known = await self._known(kind, topic_id)
+            if topic_id is not None and known != topic_id:
+                changed.append(kind)
+            names[kind] = f"{kind}.{epoch}" if epoch else kind
+        if changed:
+            raise LogChangedError(
+                f"the topics of {', '.join(changed)} were recreated or belong to another cluster: the positions in "
+                "these profiles count another log. To read the new log into the same profiles, run "
+                "'penchant accept-log'; otherwise set PENCHANT_REDIS_URL to another Redis"
+            )
+        return names
+
+    async def accept(self, topic_ids: Mapping[str, str | None]) -> list[str]:
+        """Take the present topics for new logs where they differ. Returns the kinds that did."""
+        accepted = []
+        for kind, topic_id in topic_ids.items():
+            epoch, known = await self._known(kind, topic_id)
+            if topic_id is not None and known != topic_id:
+                await self._redis.hset(keys.LOGS, kind, f"{epoch + 1} {topic_id}")
+                accepted.append(kind)
+        return accepted
+
+    async def _known(self, kind: str, topic_id: str | None) -> tuple[int, str]:
+        if topic_id is not None:
+            await self._redis.hsetnx(keys.LOGS, kind, f"0 {topic_id}")
+        value = await self._redis.hget(keys.LOGS, kind)
+        epoch, _, known = (value or b"0 ").decode().partition(" ")
+        return int(epoch), known
