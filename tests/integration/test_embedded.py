@@ -57,12 +57,15 @@ def test_a_server_that_does_not_start_shows_its_log():
         Broken().start()
 
 
-def test_a_server_dies_with_the_process_that_started_it():
+def test_a_server_dies_with_the_process_that_started_it(tmp_path):
     code = (
         "import os, signal; from streams.embedded import EmbeddedRedis; server = EmbeddedRedis(); server.start();"
         "print(server.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    told = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=False).stdout
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True, check=False
+    ).stdout
     deadline = time.monotonic() + 5
     while not gone(int(told)):
         assert time.monotonic() < deadline
