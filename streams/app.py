@@ -56,6 +56,12 @@ class PenchantApp(faust.App):  # type: ignore[misc]
             by_topic.setdefault(topic, []).append((topic, number))
         await asyncio.gather(*(self.lanes[t].drop(p) for t, p in by_topic.items() if t in self.lanes))
 
+    def log_ends(self) -> dict[Partition, int | None]:
+        """Where the logs of the assigned partitions end, as the last fetch told; None where it told nothing yet."""
+        if not self.started or self.crashed:
+            return {}
+        return {(tp.topic, tp.partition): self.consumer.highwater(tp) for tp in self.consumer.assignment()}
+
     async def drain(self, seconds: float) -> bool:
         """Finish what is in flight, commit it; False where something was not finished in time."""
         finished = await asyncio.gather(*(lanes.drain(seconds) for lanes in self.lanes.values()))

@@ -7,7 +7,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class BatchApplied:
-    """One record batch is in Redis. ``freshness`` is seconds from append to visible, one a record."""
+    """One record batch is in Redis. ``freshness`` is seconds from append to visible, one a record.
+
+    ``end_offset`` is the offset after its last record, which was appended at ``end_appended_at`` (epoch seconds).
+    """
 
     topic: str
     partition: int
@@ -17,6 +20,8 @@ class BatchApplied:
     replayed: int
     ruled_out: int
     evicted: int
+    end_offset: int
+    end_appended_at: float
     freshness: Sequence[float]
 
 
@@ -94,6 +99,18 @@ class Observer(Protocol):
     def observe(self, event: Observed) -> None:
         """Take one value."""
         ...
+
+
+class Observers:
+    """Several observers as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def observe(self, event: Observed) -> None:
+        """Hand the value to each."""
+        for observer in self._observers:
+            observer.observe(event)
 
 
 class Recorder:

@@ -109,6 +109,8 @@ class Pipeline:
                 replayed=written.replayed,
                 ruled_out=written.ruled_out,
                 evicted=written.evicted,
+                end_offset=batch.end,
+                end_appended_at=batch.records[-1].timestamp / 1000,
                 freshness=[now - record.timestamp / 1000 for record in batch.records],
             )
         )

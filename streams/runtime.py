@@ -21,17 +21,18 @@ from profiles.policy import MICROSECONDS, Horizon, Policy
 from profiles.reader import AsyncInterestReader
 from profiles.store import ProfileStore
 
-from .app import build_app, kafka_client_options, run_app
+from .app import PenchantApp, build_app, kafka_client_options, run_app
 from .decoding import Decoder
 from .events import TopicKind
+from .lag import LagMeter
 from .lanes import Lanes
 from .metrics import Metrics
-from .observer import DependencyChecked, InFlight
+from .observer import DependencyChecked, InFlight, Observers
 from .outbox import Outbox
 from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
 from .settings import Settings, masked_url
-from .topics import DEAD_LETTERS, PROFILE_UPDATES, TopicInfo, ensure_topics, topic_names
+from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, PROFILE_UPDATES, TopicInfo, ensure_topics, topic_names
 from .web import WebState, create_web, serve
 
 _log = structlog.get_logger()
@@ -154,6 +155,7 @@ class Worker:
     redis: Redis
     producer: AIOKafkaProducer
     metrics: Metrics
+    lag: LagMeter
     lanes: Mapping[str, Lanes[Prepared]]
     recent: RecentUsers
     checks: Mapping[str, Callable[[], Awaitable[None]]]
@@ -170,7 +172,7 @@ async def run_worker(
     policy = policy_of(settings)
     topics = await asyncio.to_thread(ensure_topics, settings)
     redis = Redis.from_url(settings.redis_url.get_secret_value())
-    producer = AIOKafkaProducer(**kafka_client_options(settings), linger_ms=5, compression_type=None)
+    producer = AIOKafkaProducer(**kafka_client_options(settings), max_request_size=DEAD_LETTER_BYTES)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(redis.aclose)
         store = ProfileStore(redis, policy, changes=settings.profile_updates)
@@ -186,7 +188,7 @@ async def run_worker(
         app = build_app(settings, worker.lanes)
         await run_app(
             app,
-            services=[_watching(worker)],
+            services=[_watching(worker, app)],
             ready=None if ready is None else lambda: ready(addresses),
             stop=stop,
         )
@@ -202,8 +204,9 @@ def _assemble(
     extractor: Extractor,
 ) -> Worker:
     """Wire the pipelines: one a topic, each in its own lanes."""
-    metrics, recent, names = Metrics(), RecentUsers(), topic_names()
-    texts = TextReader(extractor, metrics)
+    metrics, lag, recent, names = Metrics(), LagMeter(), RecentUsers(), topic_names()
+    observer = Observers(metrics, lag)
+    texts = TextReader(extractor, observer)
     items, catalogue = ItemReader(texts), Catalogue(redis)
     clicks = ClickReader(items, catalogue, settings.item_wait_seconds)
     outbox = Outbox(
@@ -225,7 +228,7 @@ def _assemble(
             max_future_skew_us=round(settings.max_future_skew_seconds * MICROSECONDS),
             max_value_bytes=settings.max_value_bytes,
         )
-        pipeline = Pipeline(kind, logs[kind], decoder, handler, outbox, metrics)
+        pipeline = Pipeline(kind, logs[kind], decoder, handler, outbox, observer)
         lanes[names[kind]] = Lanes(pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight)
 
     async def kafka_answers() -> None:
@@ -235,7 +238,9 @@ def _assemble(
     async def redis_answers() -> None:
         await redis.ping()
 
-    return Worker(settings, redis, producer, metrics, lanes, recent, {"redis": redis_answers, "kafka": kafka_answers})
+    return Worker(
+        settings, redis, producer, metrics, lag, lanes, recent, {"redis": redis_answers, "kafka": kafka_answers}
+    )
 
 
 def _web(worker: Worker) -> Any:
@@ -255,16 +260,16 @@ def _web(worker: Worker) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _watching(worker: Worker) -> AsyncIterator[None]:
+async def _watching(worker: Worker, app: PenchantApp) -> AsyncIterator[None]:
     """Look after the dependencies while the worker runs: say once when one goes away, and once when it is back."""
-    task = asyncio.create_task(_watch(worker))
+    task = asyncio.create_task(_watch(worker, app))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _watch(worker: Worker) -> None:
+async def _watch(worker: Worker, app: PenchantApp) -> None:
     down: set[str] = set()
     while True:
         for name, check in worker.checks.items():
@@ -284,4 +289,6 @@ async def _watch(worker: Worker) -> None:
             worker.metrics.observe(DependencyChecked(name, name not in down))
         for topic, lanes in worker.lanes.items():
             worker.metrics.observe(InFlight(topic, lanes.in_flight))
+        for measured in worker.lag.measure(app.log_ends()):
+            worker.metrics.observe(measured)
         await asyncio.sleep(_CHECK_SECONDS)

@@ -1,0 +1,144 @@
+"""The ground that contestants meet on: one broker with the clicks in it, one Redis, and one run after another."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import count
+from typing import Any
+
+from redis import Redis
+
+from streams.embedded import EmbeddedBroker, EmbeddedRedis
+from streams.settings import PREFIX, load_settings
+
+from .contestants import Contestant, ContestantFailedError, running
+from .meters import Snapshot, cpu_seconds
+from .workload import Workload, applied, fill_catalogue, preload
+
+_START_SECONDS = 90.0
+_LOOK_SECONDS = 0.1
+_STALLED_SECONDS = 20.0
+_MICRO = 1e6
+_groups = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: what was done between the first events and the last look before the end, and what it took.
+
+    CPU is in microseconds an event.
+    """
+
+    contestant: str
+    batch: int
+    events: int
+    wall_seconds: float
+    throughput: float
+    worker_us: float
+    redis_us: float
+    broker_us: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Running servers with a workload in them."""
+
+    workload: Workload
+    redis: EmbeddedRedis
+    broker: EmbeddedBroker
+    settings: Mapping[str, str]
+
+    def environment(self, **overrides: str) -> dict[str, str]:
+        """The settings of one contestant, in a group of its own."""
+        own = {**self.settings, "CONSUMER_GROUP": f"bench-{next(_groups)}", **overrides}
+        return {PREFIX + name: value for name, value in own.items()}
+
+    def clear(self) -> None:
+        """A Redis that knows the items and nobody else."""
+        with Redis.from_url(self.redis.url) as redis:
+            redis.flushall()
+            redis.config_resetstat()
+        asyncio.run(fill_catalogue(self.redis.url, self.workload.items))
+
+    def run(self, contestant: Contestant, batch: int, longest_seconds: float, **overrides: str) -> Run:
+        """Let a contestant work on the clicks from the beginning, until all are applied or the time is over."""
+        self.clear()
+        size = batch if contestant.batches else 1
+        environment = self.environment(MAX_POLL_RECORDS=str(batch), **overrides)
+        with running(contestant, environment) as process, Redis.from_url(self.redis.url) as redis:
+            first, last = self._watch(process, redis, longest_seconds)
+        events = last.events - first.events
+        return Run(
+            contestant.name,
+            size,
+            events,
+            last.at - first.at,
+            events / (last.at - first.at),
+            (last.worker - first.worker) / events * _MICRO,
+            (last.redis - first.redis) / events * _MICRO,
+            (last.broker - first.broker) / events * _MICRO,
+        )
+
+    def _watch(
+        self, process: "subprocess.Popen[bytes]", redis: Redis, longest_seconds: float
+    ) -> tuple[Snapshot, Snapshot]:
+        users = self.workload.user_names()
+        first = self._await_first(process, redis, users)
+        last, moved = first, first.at
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            now = self._look(process, redis, users)
+            if now.events >= self.workload.events and last.events > first.events:
+                return first, last
+            if now.events > last.events:
+                moved = now.at
+            last = now
+            if now.at - first.at > longest_seconds and now.events > first.events:
+                return first, last
+            if now.at - moved > _STALLED_SECONDS:
+                raise ContestantFailedError(f"nothing was applied for {_STALLED_SECONDS:.0f} s")
+
+    def _await_first(self, process: "subprocess.Popen[bytes]", redis: Redis, users: list[str]) -> Snapshot:
+        deadline = time.monotonic() + _START_SECONDS
+        empty = redis.dbsize()
+        while redis.dbsize() == empty:
+            if process.poll() is not None:
+                raise ContestantFailedError(f"ended with {process.returncode}")
+            if time.monotonic() > deadline:
+                raise ContestantFailedError(f"no event was applied within {_START_SECONDS:.0f} s")
+            time.sleep(0.02)
+        return self._look(process, redis, users)
+
+    def _look(self, process: "subprocess.Popen[bytes]", redis: Redis, users: list[str]) -> Snapshot:
+        if process.poll() is not None:
+            raise ContestantFailedError(f"ended with {process.returncode}")
+        before = time.monotonic()
+        events = applied(redis, users)
+        at = (before + time.monotonic()) / 2
+        return Snapshot(
+            at, events, cpu_seconds(process.pid), cpu_seconds(self.redis.pid), cpu_seconds(self.broker.pid)
+        )
+
+
+@contextmanager
+def prepared(workload: Workload) -> Iterator[Ground]:
+    """Servers with the clicks of the workload in the broker; profile updates and evidence are off for everyone."""
+    with EmbeddedRedis() as redis, EmbeddedBroker() as broker:
+        settings = {
+            "KAFKA_BOOTSTRAP": broker.bootstrap,
+            "REDIS_URL": redis.url,
+            "WEB_PORT": "0",
+            "PARTITIONS": str(workload.partitions),
+            "PROFILE_UPDATES": "false",
+            "EVIDENCE_PER_INTEREST": "0",
+            "LOG_LEVEL": "WARNING",
+        }
+        asyncio.run(preload(load_settings(**{name.lower(): value for name, value in settings.items()}), workload))
+        yield Ground(workload, redis, broker, settings)

@@ -1,0 +1,22 @@
+"""Faust as its documentation begins: an agent, one event at a time."""
+
+import faust
+
+from streams.bench.peers.job import ClickJob, Record
+from streams.bench.peers.faust_app import build_app, run
+
+job = ClickJob()
+app = build_app(job)
+
+
+@app.agent(app.topic(job.topic, key_serializer="raw", value_serializer="raw"))
+async def count(clicks: "faust.StreamT[bytes]") -> None:
+    """Each click, by itself."""
+    async for event in clicks.events():
+        message = event.message
+        record = Record(message.value, message.key, message.offset, round(message.timestamp * 1000))
+        await job.do(message.partition, [record])
+
+
+if __name__ == "__main__":
+    run(app, job)

@@ -1,0 +1,124 @@
+"""The clicks that every contestant gets: made from a seed, on a catalogue of items that are known beforehand."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from zlib import crc32
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from redis import Redis
+
+from inference.catalogue import Catalogue, ItemVersion
+from inference.extraction import Interest
+from profiles.model import Stance
+from streams.settings import Settings
+from streams.topics import CLICKS, ensure_topics, topic_names
+
+ITEMS = 200
+_CONCEPTS = 60
+_BATCH_BYTES = 900_000
+_HOUR_MS = 3_600_000
+_ACTIONS = ("view", "view", "click", "click", "click", "like", "save", "hide")
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """How many clicks, of how many users, on which partitions; ``skew`` is the exponent of Zipf's law over users.
+
+    The clicks span the hour before ``until_ms``. Every item has one or two interests, half of them with an entity:
+    one to four names a click.
+    """
+
+    events: int
+    until_ms: int
+    users: int = 2_000
+    partitions: int = 4
+    skew: float = 0.8
+    items: int = ITEMS
+    seed: int = 7
+
+    def user_names(self) -> list[str]:
+        """All users, the busiest first."""
+        return [f"u{n:06d}" for n in range(self.users)]
+
+    def clicks(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Partition, key and value of each click, in the order in which they happened."""
+        rng = random.Random(self.seed)
+        names = self.user_names()
+        shares = list(accumulate((n + 1) ** -self.skew for n in range(self.users)))
+        users = rng.choices(names, cum_weights=shares, k=self.events)
+        since, step = self.until_ms - _HOUR_MS, _HOUR_MS / self.events
+        for n, user in enumerate(users):
+            click = {
+                "event_id": f"click-{self.seed}-{n:08d}",
+                "user_id": user,
+                "occurred_at": int(since + n * step),
+                "action": rng.choice(_ACTIONS),
+                "item_id": item_id(rng.randrange(self.items)),
+                "session_id": f"s-{user}",
+            }
+            yield crc32(user.encode()) % self.partitions, user.encode(), _encode(click)
+
+
+def item_id(number: int) -> str:
+    """The id of an item of the catalogue."""
+    return f"item-{number:04d}"
+
+
+async def fill_catalogue(redis_url: str, items: int = ITEMS) -> None:
+    """Put the items where the worker finds them: as if they had been read before."""
+    from redis.asyncio import Redis as AsyncRedis  # noqa: PLC0415 - the only place that wants it
+
+    redis = AsyncRedis.from_url(redis_url)
+    await Catalogue(redis).add({item_id(n): _version(n) for n in range(items)})
+    await redis.aclose()
+
+
+def _version(number: int) -> ItemVersion:
+    concepts = [number % _CONCEPTS, (number * 7 + 3) % _CONCEPTS][: 1 + number % 2]
+    interests = tuple(
+        Interest(
+            concept=f"concept-{concept:03d}",
+            concept_id=str(concept),
+            entity=f"name {number}" if (number + n) % 2 else None,
+            stance=Stance.LIKE,
+            confidence=0.9,
+            span=None,
+        )
+        for n, concept in enumerate(concepts)
+    )
+    return ItemVersion(0, f"{number:016x}", f"Item {number}", "bench", interests)
+
+
+async def preload(settings: Settings, workload: Workload) -> None:
+    """Publish all clicks, so that no contestant waits for a producer."""
+    ensure_topics(settings)
+    topic = topic_names()[CLICKS]
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, max_batch_size=_BATCH_BYTES)
+    await producer.start()
+    try:
+        open_batches = {partition: producer.create_batch() for partition in range(workload.partitions)}
+        for partition, key, value in workload.clicks():
+            if open_batches[partition].append(key=key, value=value, timestamp=None) is None:
+                await producer.send_batch(open_batches[partition], topic, partition=partition)
+                open_batches[partition] = producer.create_batch()
+                open_batches[partition].append(key=key, value=value, timestamp=None)
+        for partition, batch in open_batches.items():
+            if batch.record_count():
+                await producer.send_batch(batch, topic, partition=partition)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+def applied(redis: Redis, users: list[str]) -> int:
+    """How many events the profiles of these users hold: the same question for every contestant."""
+    from profiles import keys  # noqa: PLC0415
+
+    with redis.pipeline(transaction=False) as pipe:
+        for user in users:
+            pipe.hget(keys.meta(user), "events")
+        return sum(int(count) for count in pipe.execute() if count)
