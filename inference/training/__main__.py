@@ -18,6 +18,9 @@ def main() -> None:
     parser.add_argument("--max-steps", type=int)
     parser.add_argument("--aliases", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--frozen-layers", type=int, default=0)
+    parser.add_argument("--dev-share", type=float, default=0.1)
     parser.add_argument("--resume", action="store_true")
     given = parser.parse_args()
     metrics = train(
@@ -30,6 +33,9 @@ def main() -> None:
             max_steps=given.max_steps,
             aliases=given.aliases,
             learning_rate=given.learning_rate,
+            batch_size=given.batch_size,
+            frozen_layers=given.frozen_layers,
+            dev_share=given.dev_share,
             resume=given.resume,
         )
     )

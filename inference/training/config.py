@@ -8,7 +8,8 @@ from pathlib import Path
 class TrainingConfig:
     """One fine-tuning run. ``data`` empty: the gold set that ships with Penchant.
 
-    ``aliases`` is how many names of concepts are added to each epoch, as short texts, for each concept;
+    ``aliases`` is how many names of each concept are added to the first epoch, as short texts: also concepts that the
+    data never mentions are then known;
     ``dev_share`` of the data is held out, to choose the best epoch and to stop after ``patience`` epochs that are not
     better. With ``max_minutes`` the learning rate falls with the clock too, so that a slow machine ends in time with
     a finished model. ``max_steps`` cuts the run short, for a trial.
@@ -28,6 +29,7 @@ class TrainingConfig:
     aliases: int = 1
     typos: float = 0.1
     freeze_embeddings: bool = True
+    frozen_layers: int = 0
     max_tokens: int = 256
     max_minutes: float | None = None
     max_steps: int | None = None

@@ -28,7 +28,12 @@ def run(config: TrainingConfig) -> dict[str, float]:
     """Train as :func:`inference.training.train` says."""
     torch.manual_seed(config.seed)
     training, held = examples.split(examples.load(config.data), config.dev_share, config.seed)
-    model = Model(config.base, config.device, freeze_embeddings=config.freeze_embeddings)
+    model = Model(
+        config.base,
+        config.device,
+        freeze_embeddings=config.freeze_embeddings,
+        frozen_layers=config.frozen_layers,
+    )
     config.out.mkdir(parents=True, exist_ok=True)
     return _Run(config, model, training, held).go()
 
@@ -49,8 +54,8 @@ class _Run:
         self._seconds = 0.0
         self._best: dict[str, float] = {}
         self._without_gain = 0
-        steps = math.ceil(len(self._epoch_examples(0)) / config.batch_size)
-        self._steps = min(steps * config.epochs, config.max_steps or steps * config.epochs)
+        steps = sum(math.ceil(len(self._epoch_examples(e)) / config.batch_size) for e in range(config.epochs))
+        self._steps = min(steps, config.max_steps or steps)
 
     def go(self) -> dict[str, float]:
         if self._config.resume and (self._config.out / _STATE).exists():
@@ -99,19 +104,20 @@ class _Run:
                 group["lr"] = rate
             loss = self._model.loss(batch, self._config.label_smoothing)
             loss.backward()
+            value = loss.item()
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), _CLIP)
             self._optimizer.step()
             self._optimizer.zero_grad(set_to_none=True)
             self._step += 1
             self._seconds = before + time.monotonic() - started
-            self._log(event="step", step=self._step, loss=round(float(loss), 4), rate=rate, seconds=self._seconds)
-            progress.update(bar, completed=self._step, description=f"epoch {self._epoch + 1}, loss {float(loss):.3f}")
+            self._log(event="step", step=self._step, loss=round(value, 4), rate=rate, seconds=self._seconds)
+            progress.update(bar, completed=self._step, description=f"epoch {self._epoch + 1}, loss {value:.3f}")
         self._epoch += 1
 
     def _epoch_examples(self, epoch: int) -> list[Example]:
         rng = random.Random(f"{self._config.seed}-{epoch}")  # noqa: S311 - an order, not a secret
         gold = [examples.with_typos(example, self._config.typos, rng) for example in self._training]
-        made = gold + examples.aliases(self._config.aliases, rng)
+        made = gold + (examples.aliases(self._config.aliases, rng) if epoch == 0 else [])
         rng.shuffle(made)
         return made
 

@@ -1,0 +1,43 @@
+"""Gold rows: texts with the interests that careful readers name in them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from profiles.model import Stance
+
+
+@dataclass(frozen=True, slots=True)
+class GoldInterest:
+    """One interest of a text. Any of ``concepts`` (IAB ids, the best first) is accepted, and any of ``entities``."""
+
+    concepts: tuple[str, ...]
+    stance: Stance
+    entities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GoldRow:
+    """A text and its interests; chatter has none. ``kind`` and ``domain`` name what makes the text hard and where it is from."""
+
+    text: str
+    lang: str
+    kind: str
+    gold: tuple[GoldInterest, ...]
+    domain: str = ""
+
+
+def load_rows(paths: Iterable[Path]) -> list[GoldRow]:
+    """The rows of JSONL files. Raises ValueError that names file and line of a row that is none."""
+    rows = []
+    for path in paths:
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                rows.append(msgspec.json.decode(line, type=GoldRow))
+            except msgspec.MsgspecError as error:
+                raise ValueError(f"{path}, line {number}: {error}; see inference/data/gold/README.md") from error
+    return rows
