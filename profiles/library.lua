@@ -12,12 +12,6 @@ local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds so
 local STANCES = { 'like', 'dislike' }
 local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
 
-local function merge(a, b, half_life)
-  local low, high = a, b
-  if a > b then low, high = b, a end
-  return high + half_life * math.log(1 + 2 ^ ((low - high) / half_life)) / LN2
-end
-
 local function round(x)
   return math.floor(x + 0.5)
 end
@@ -62,20 +56,21 @@ end
 
 -- Sum `scores` into the set. Returns the new scores and how many members are new.
 local function sum_into(key, half_life, members, scores)
+  local call, log, floor, max, abs = redis.call, math.log, math.floor, math.max, math.abs
+  local per_octave = half_life / LN2
   local total, added = {}, 0
   for from = 1, #members, CHUNK do
     local to = math.min(from + CHUNK - 1, #members)
-    local old = redis.call('ZMSCORE', key, unpack(members, from, to))
-    local pairs_ = {}
+    local old = call('ZMSCORE', key, unpack(members, from, to))
+    local pairs_, n = {}, 0
     for i = from, to do
-      local score = scores[i]
-      local before = old[i - from + 1]
-      if before then score = round(merge(tonumber(before), score, half_life)) end
-      total[i] = score
-      local n = #pairs_
-      pairs_[n + 1], pairs_[n + 2] = score, members[i]
+      local score, before = scores[i], tonumber(old[i - from + 1] or nil)
+      if before then -- the merge of decay.py
+        score = floor(max(score, before) + per_octave * log(1 + 2 ^ (-abs(score - before) / half_life)) + 0.5)
+      end
+      total[i], pairs_[n + 1], pairs_[n + 2], n = score, score, members[i], n + 2
     end
-    added = added + redis.call('ZADD', key, unpack(pairs_))
+    added = added + call('ZADD', key, unpack(pairs_, 1, n))
   end
   return total, added
 end
@@ -124,56 +119,56 @@ local function forget_and_expire(stem, newest, config)
 end
 
 -- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules}.
-local function apply_update(stem, update, ids, config)
-  local meta = stem .. ':meta'
-  local known = redis.call('HMGET', meta, update.log, 'newest', 'events', 'rules', 'schema')
+local function apply_update(stem, log, update, config)
+  local first, last, newest_of_update, count, rules_seen, ids, sets, evidence = unpack(update, 1, 8)
+  local call, meta = redis.call, stem .. ':meta'
+  local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema')
   local refusal = check_schema(known[5])
   if refusal then return refusal end
 
   local position, rules_version = tonumber(known[1]) or -1, tonumber(known[4]) or 0
   local seen, again = '', {}
   if config.window > 0 then
-    seen = redis.call('GET', stem .. ':seen') or ''
-    again = repeated(seen, ids, config.window)
+    seen = call('GET', stem .. ':seen') or ''
+    if #seen > 0 then again = repeated(seen, ids, config.window) end
   end
-  if position >= update.first or #again > 0 or rules_version ~= update.rules then
-    local rules = rules_version > 0 and redis.call('HGETALL', stem .. ':rules') or {}
+  if position >= first or #again > 0 or rules_version ~= rules_seen then
+    local rules = rules_version > 0 and call('HGETALL', stem .. ':rules') or {}
     return { 0, position, again, rules_version, rules }
   end
 
   local before = tonumber(known[2]) or -1
-  local newest = math.max(before, update.newest)
+  local newest = math.max(before, newest_of_update)
   local sweep = math.floor(newest / HOUR) ~= math.floor(before / HOUR)
   local reply, evicted = { 1, 0 }, 0
-  for _, set in ipairs(update.sets) do
+  for _, set in ipairs(sets) do
     local key = stem .. ':' .. set[1]
     local scores, added = sum_into(key, set[2], set[3], set[4])
     if config.changes then
       for _, score in ipairs(scores) do reply[#reply + 1] = string.format('%.0f', score) end
     end
     if added > 0 then
-      local size = redis.call('ZCARD', key)
+      local size = call('ZCARD', key)
       sweep = sweep or size == added
       if size > config.max_interests then
-        evicted = evicted + redis.call('ZREMRANGEBYRANK', key, 0, size - config.max_interests - 1)
+        evicted = evicted + call('ZREMRANGEBYRANK', key, 0, size - config.max_interests - 1)
       end
     end
   end
-  if #update.evidence > 0 then add_evidence(stem .. ':why', update.evidence, config.evidence) end
+  if #evidence > 0 then add_evidence(stem .. ':why', evidence, config.evidence) end
   if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
-  local events = (tonumber(known[3]) or 0) + update.events
-  redis.call('HSET', meta, update.log, update.last, 'newest', newest, 'events', events, 'schema', SCHEMA)
+  local events = (tonumber(known[3]) or 0) + count
+  call('HSET', meta, log, last, 'newest', newest, 'events', events, 'schema', SCHEMA)
   if sweep then forget_and_expire(stem, newest, config) end
   reply[2] = evicted
   return reply
 end
 
+-- Arguments: the configuration, the log's name, and the updates of the users that KEYS names, in their order.
 local function apply(keys, args)
-  local config = cmsgpack.unpack(args[1])
+  local config, log, updates = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3])
   local replies = {}
-  for i, stem in ipairs(keys) do
-    replies[i] = apply_update(stem, cmsgpack.unpack(args[2 * i]), args[2 * i + 1], config)
-  end
+  for i, stem in ipairs(keys) do replies[i] = apply_update(stem, log, updates[i], config) end
   return replies
 end
 

@@ -39,27 +39,31 @@ def config(policy: Policy, *, changes: bool = False) -> bytes:
     )
 
 
-def update_arguments(update: ProfileUpdate, half_lives: Mapping[str, int]) -> tuple[bytes, bytes]:
-    """One update as two arguments of ``penchant_apply``: what changes, and the hashes of its event ids."""
-    body = {
-        "log": update.log,
-        "first": update.first,
-        "last": update.last,
-        "newest": update.newest,
-        "events": update.events,
-        "rules": update.rules_version,
-        "sets": [
-            (f"{stance}:{horizon}", half_lives[horizon], list(scores), list(scores.values()))
-            for (stance, horizon), scores in update.sets.items()
-            if scores
-        ],
-        "evidence": [
-            part
-            for interest, pieces in update.evidence.items()
-            for part in (interest, "\n".join(evidence_line(piece) for piece in pieces))
-        ],
-    }
-    return _pack(body), b"".join([xxh3_64_digest(event_id.encode()) for event_id in update.event_ids])
+def packed_updates(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, int]) -> bytes:
+    """Updates as the last argument of ``penchant_apply``: one array a user, with hashes for event ids."""
+    return _pack(
+        [
+            (
+                update.first,
+                update.last,
+                update.newest,
+                update.events,
+                update.rules_version,
+                b"".join([xxh3_64_digest(event_id.encode()) for event_id in update.event_ids]),
+                [
+                    (f"{stance.value}:{horizon}", half_lives[horizon], list(scores), list(scores.values()))
+                    for (stance, horizon), scores in update.sets.items()
+                    if scores
+                ],
+                [
+                    part
+                    for interest, pieces in update.evidence.items()
+                    for part in (interest, "\n".join([evidence_line(piece) for piece in pieces]))
+                ],
+            )
+            for update in updates
+        ]
+    )
 
 
 def evidence_line(evidence: Evidence) -> str:

@@ -6,6 +6,7 @@ Instants are integer microseconds since the Unix epoch.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Stance(StrEnum):
@@ -31,11 +32,11 @@ class Signal:
     reader: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One event of one user, read: its place in the log, its time and the signals it holds.
 
-    ``target`` is the item the event is about, if any; it is what an item can be retracted by.
+    ``target`` is the item the event is about, if any; it is what an item can be retracted by. A tuple, because one
+    is made for every event.
     """
 
     user: str

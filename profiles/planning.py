@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import exp2, log2
 
 from .decay import FORGOTTEN_HALF_LIVES
-from .model import NO_RULES, Evidence, Observation, ProfileUpdate, Rules, Signal, Stance
+from .model import NO_RULES, Evidence, Observation, ProfileUpdate, Rules, Stance
 from .policy import NEUTRAL_SHARE, Policy
 
 
@@ -18,6 +18,8 @@ def by_user(observations: Iterable[Observation]) -> dict[str, list[Observation]]
 
 def without_repeats(observations: Sequence[Observation]) -> list[Observation]:
     """One user's observations with only the first of each event id."""
+    if len(observations) == 1:
+        return list(observations)
     return list({o.event_id: o for o in reversed(observations)}.values())[::-1]
 
 
@@ -50,26 +52,25 @@ def _sum_weights(
     """Decayed sums at ``newest``, by set and interest: one logarithm an interest instead of one a signal."""
     sums: dict[tuple[Stance, str], dict[str, float]] = {}
     for horizon in policy.horizons:
+        half_life = horizon.half_life
         likes: dict[str, float] = {}
         dislikes: dict[str, float] = {}
         for observation in observations:
-            decayed = exp2((observation.at - newest) / horizon.half_life)
+            decayed = exp2((observation.at - newest) / half_life)
             for signal in observation.signals:
-                if rules.muted and not rules.admits_interest(signal.interest, observation.at):
+                interest, stance = signal.interest, signal.stance
+                if rules.muted and not rules.admits_interest(interest, observation.at):
                     continue
-                weights = dislikes if signal.stance is Stance.DISLIKE else likes
-                interest = signal.interest
-                weights[interest] = weights.get(interest, 0.0) + decayed * directed_strength(signal)
+                weights = dislikes if stance is Stance.DISLIKE else likes
+                weight = decayed * signal.strength
+                if stance is Stance.NEUTRAL:
+                    weight *= NEUTRAL_SHARE
+                weights[interest] = weights.get(interest, 0.0) + weight
         if likes:
             sums[Stance.LIKE, horizon.name] = likes
         if dislikes:
             sums[Stance.DISLIKE, horizon.name] = dislikes
     return sums
-
-
-def directed_strength(signal: Signal) -> float:
-    """What a signal adds to its set: neutral attention is a share of a like."""
-    return signal.strength * NEUTRAL_SHARE if signal.stance is Stance.NEUTRAL else signal.strength
 
 
 def _to_scores(weights: Mapping[str, float], newest: int, half_life: int) -> dict[str, int]:
@@ -94,7 +95,7 @@ def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> 
                     Evidence(
                         event=observation.event_id,
                         at=observation.at,
-                        weight=directed_strength(signal),
+                        weight=signal.strength * (NEUTRAL_SHARE if signal.stance is Stance.NEUTRAL else 1.0),
                         stance=signal.stance,
                         source=signal.source,
                         reader=signal.reader,

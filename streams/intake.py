@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -16,8 +16,7 @@ E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed(Generic[E]):
+class Placed(NamedTuple, Generic[E]):
     """An event and its place: the index of its record in the batch, its offset, its Kafka time in microseconds."""
 
     index: int

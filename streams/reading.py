@@ -8,7 +8,7 @@ from xxhash import xxh3_64_hexdigest
 
 from inference.catalogue import Catalogue, ItemVersion, version_at
 from inference.extraction import Extraction, Extractor, Overloaded, Passage
-from profiles.model import Observation, Signal
+from profiles.model import Observation, Signal, Stance
 from profiles.policy import ActionWeight, action_weight
 
 from .events import Click, Comment, InlineItem, Item, Reason, Rejected
@@ -107,7 +107,7 @@ class ClickReader:
         self._catalogue = catalogue
         self._wait = item_wait_seconds
         self._missing: dict[str, float] = {}
-        self._signals: dict[tuple[int, ActionWeight], tuple[ItemVersion, tuple[Signal, ...]]] = {}
+        self._signals: dict[tuple[int, float, Stance], tuple[ItemVersion, tuple[Signal, ...]]] = {}
 
     async def observe(self, clicks: Sequence[Placed[Click]]) -> list[Observation | Rejected]:
         """One observation a click, or a reject where its item stays unknown or says nothing to read."""
@@ -181,13 +181,14 @@ class ClickReader:
 
     def _signals_of(self, version: ItemVersion, action: ActionWeight) -> tuple[Signal, ...]:
         """The same item and action give the same signals: made once while the version stays in memory."""
-        known = self._signals.get((id(version), action))
+        key = (id(version), action.strength, action.stance)
+        known = self._signals.get(key)
         if known is not None and known[0] is version:
             return known[1]
         if len(self._signals) > _MAX_MISSING:
             self._signals.clear()
         signals = item_signals(version.interests, action, f"{version.title} #{version.digest}", version.reader)
-        self._signals[id(version), action] = (version, signals)
+        self._signals[key] = (version, signals)
         return signals
 
 
