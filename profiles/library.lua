@@ -119,8 +119,8 @@ local function forget_and_expire(stem, newest, config)
 end
 
 -- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules}.
-local function apply_update(stem, log, update, config)
-  local first, last, newest_of_update, count, rules_seen, ids, sets, evidence = unpack(update, 1, 8)
+local function apply_update(stem, log, update, ids, config)
+  local first, last, newest_of_update, count, rules_seen, _, sets, evidence = unpack(update, 1, 8)
   local call, meta = redis.call, stem .. ':meta'
   local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema')
   local refusal = check_schema(known[5])
@@ -164,11 +164,16 @@ local function apply_update(stem, log, update, config)
   return reply
 end
 
--- Arguments: the configuration, the log's name, and the updates of the users that KEYS names, in their order.
+-- Arguments: the configuration, the log's name, one update for each user in KEYS, and the ids of all their events.
 local function apply(keys, args)
-  local config, log, updates = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3])
-  local replies = {}
-  for i, stem in ipairs(keys) do replies[i] = apply_update(stem, log, updates[i], config) end
+  local config, log, updates, ids = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3]), args[4]
+  local replies, from = {}, 1
+  for i, stem in ipairs(keys) do
+    local update = updates[i]
+    local to = from + update[6] * ID_BYTES
+    replies[i] = apply_update(stem, log, update, ids:sub(from, to - 1), config)
+    from = to
+  end
   return replies
 end
 

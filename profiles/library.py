@@ -39,9 +39,10 @@ def config(policy: Policy, *, changes: bool = False) -> bytes:
     )
 
 
-def packed_updates(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, int]) -> bytes:
-    """Updates as the last argument of ``penchant_apply``: one array a user, with hashes for event ids."""
-    return _pack(
+def update_arguments(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, int]) -> tuple[str, bytes, bytes]:
+    """Updates of one log as arguments of ``penchant_apply``: the log, one array a user, the hashes of all event ids."""
+    ids = [xxh3_64_digest(event_id.encode()) for update in updates for event_id in update.event_ids]
+    arrays = _pack(
         [
             (
                 update.first,
@@ -49,7 +50,7 @@ def packed_updates(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, in
                 update.newest,
                 update.events,
                 update.rules_version,
-                b"".join([xxh3_64_digest(event_id.encode()) for event_id in update.event_ids]),
+                len(update.event_ids),
                 [
                     (f"{stance.value}:{horizon}", half_lives[horizon], list(scores), list(scores.values()))
                     for (stance, horizon), scores in update.sets.items()
@@ -64,6 +65,7 @@ def packed_updates(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, in
             for update in updates
         ]
     )
+    return updates[0].log, arrays, b"".join(ids)
 
 
 def evidence_line(evidence: Evidence) -> str:

@@ -124,8 +124,8 @@ class ProfileStore:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chunk in calls:
                     stems = [keys.profile(update.user, self._namespace) for update in chunk]
-                    updates = library.packed_updates(chunk, self._policy.half_lives)
-                    pipe.fcall(library.APPLY, len(stems), *stems, self._config, chunk[0].log, updates)
+                    arguments = library.update_arguments(chunk, self._policy.half_lives)
+                    pipe.fcall(library.APPLY, len(stems), *stems, self._config, *arguments)
                 return await pipe.execute()
 
         return await self._with_library(send)

@@ -4,18 +4,16 @@ Instants of decoded events are integer microseconds since the Unix epoch; on the
 milliseconds.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from .instants import Instant
+
 MAX_ID_CHARACTERS = 512
-
-
-class Instant(int):
-    """A moment, in microseconds since the Unix epoch. On the wire: RFC 3339 text or epoch milliseconds."""
-
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
 EventId = Annotated[Id, Meta(description="unique for each event; a repeated one is recognised as a duplicate")]
@@ -32,6 +30,11 @@ class TopicKind(StrEnum):
     COMMENTS = "comments"
     ITEMS = "items"
     COMMANDS = "commands"
+
+
+TOPICS: Mapping[TopicKind, str] = {kind: f"penchant.{kind}.v1" for kind in TopicKind}
+DEAD_LETTERS_TOPIC = "penchant.dead-letters.v1"
+PROFILE_UPDATES_TOPIC = "penchant.profile-updates.v1"
 
 
 class Action(StrEnum):

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import structlog
@@ -21,12 +21,35 @@ _SAY_AGAIN_SECONDS = 10.0
 _CANCEL_SECONDS = 2.0
 
 
+class _Ride(Generic[P]):
+    """One batch on its way: what was prepared of it, the batch behind it, and whether it is applied."""
+
+    __slots__ = ("ack", "applied", "batch", "behind", "prepared")
+
+    def __init__(self, batch: RecordBatch, ack: Callable[[], None]) -> None:
+        self.batch = batch
+        self.ack = ack
+        self.prepared: P | None = None
+        self.behind: _Ride[P] | None = None
+        self.applied = False
+
+    def ready(self) -> "Iterator[_Ride[P]]":
+        """This batch and those right behind it, up to the first that is still being prepared."""
+        ride: _Ride[P] | None = self
+        while ride is not None and ride.prepared is not None:
+            yield ride
+            ride = ride.behind
+
+
 class Lanes(Generic[P]):
     """Runs ``prepare`` for several batches at a time and ``apply`` strictly in order within a partition.
 
     At most ``max_in_flight`` batches are between acceptance and acknowledgement. Both functions should never raise;
     where one does, the batch is tried again until it works, later batches of the partition wait, and nothing is
     acknowledged meanwhile.
+
+    With ``join`` the batches that are ready by the time a partition's turn comes are applied as one: the further
+    behind the worker is, the more events of one user share a write.
     """
 
     def __init__(
@@ -35,12 +58,14 @@ class Lanes(Generic[P]):
         apply: Callable[[P], Awaitable[None]],
         *,
         max_in_flight: int,
+        join: Callable[[Sequence[P]], P] | None = None,
     ) -> None:
         self._prepare = prepare
         self._apply = apply
+        self._join = join
         self._slots = asyncio.Semaphore(max_in_flight)
         self._tasks: dict[Partition, set[asyncio.Task[None]]] = {}
-        self._newest: dict[Partition, asyncio.Task[None]] = {}
+        self._newest: dict[Partition, tuple[asyncio.Task[None], _Ride[P]]] = {}
         self._drops: dict[Partition, int] = {}
         self._closed = False
         self._said = float("-inf")
@@ -61,8 +86,12 @@ class Lanes(Generic[P]):
         if self._closed or self._drops.get(partition, 0) != drops:
             self._slots.release()
             return
-        task = asyncio.create_task(self._carry(batch, ack, self._newest.get(partition)))
-        self._newest[partition] = task
+        ride: _Ride[P] = _Ride(batch, ack)
+        before, ahead = self._newest.get(partition, (None, None))
+        if ahead is not None:
+            ahead.behind = ride
+        task = asyncio.create_task(self._carry(ride, before))
+        self._newest[partition] = (task, ride)
         self._tasks.setdefault(partition, set()).add(task)
         task.add_done_callback(lambda done: self._leave(partition, done))
 
@@ -89,14 +118,20 @@ class Lanes(Generic[P]):
         await self.drop(list(self._tasks))
         return not late
 
-    async def _carry(self, batch: RecordBatch, ack: Callable[[], None], before: asyncio.Task[None] | None) -> None:
-        prepared = await self._insist(self._prepare, batch, batch)
+    async def _carry(self, ride: _Ride[P], before: asyncio.Task[None] | None) -> None:
+        prepared = ride.prepared = await self._insist(self._prepare, ride.batch, ride.batch)
         if before is not None and not before.done():
             await asyncio.wait([before])
         if before is not None and before.cancelled():
             return
-        await self._insist(self._apply, prepared, batch)
-        ack()
+        if not ride.applied:
+            together = list(ride.ready()) if self._join else [ride]
+            if self._join and len(together) > 1:
+                prepared = self._join([r.prepared for r in together if r.prepared is not None])
+            await self._insist(self._apply, prepared, ride.batch)
+            for r in together:
+                r.applied = True
+        ride.ack()
 
     async def _insist(self, work: Callable[[A], Awaitable[R]], argument: A, batch: RecordBatch) -> R:
         attempts = 0
@@ -136,7 +171,7 @@ class Lanes(Generic[P]):
         tasks.discard(task)
         if not tasks:
             del self._tasks[partition]
-        if self._newest.get(partition) is task:
+        if self._newest.get(partition, (None,))[0] is task:
             del self._newest[partition]
         if not task.cancelled() and task.exception() is not None:
             _log.error("batch_not_acknowledged", topic=partition[0], error=type(task.exception()).__name__)

@@ -7,6 +7,9 @@ import structlog
 
 from .outage_log import OutageFilter
 
+_JOINING = "Thread keepalive is not responding..."
+"""What Faust calls an error, and is none, whenever joining the group takes its consumer thread a few seconds."""
+
 
 def configure_logs(level: str, *, as_json: bool) -> None:
     """Set up structlog and the standard library's logging. stdout stays free for answers."""
@@ -36,6 +39,7 @@ def configure_logs(level: str, *, as_json: bool) -> None:
         )
     )
     handler.addFilter(OutageFilter())
+    handler.addFilter(lambda record: not str(record.msg).endswith(_JOINING))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

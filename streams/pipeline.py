@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
@@ -26,6 +26,9 @@ from .outbox import Outbox
 from .reading import ItemReader
 from .record_batches import RecordBatch
 
+if TYPE_CHECKING:
+    from aiokafka import ConsumerRecord
+
 WORLD = (RedisError, KafkaError, OSError, TimeoutError)
 """Exceptions that say something about the world and not about an event."""
 
@@ -37,6 +40,19 @@ class Prepared:
     batch: RecordBatch
     results: Sequence[Any]
     rejected: dict[int, Rejected]
+
+    @staticmethod
+    def join(parts: "Sequence[Prepared]") -> "Prepared":
+        """Successive batches of one partition as one."""
+        first = parts[0].batch
+        records: list[ConsumerRecord] = []
+        results: list[Any] = []
+        rejected: dict[int, Rejected] = {}
+        for part in parts:
+            rejected |= {len(records) + index: reject for index, reject in part.rejected.items()}
+            records += part.batch.records
+            results += part.results
+        return Prepared(RecordBatch(first.topic, first.partition, records, first.polled_at), results, rejected)
 
 
 @dataclass(frozen=True, slots=True)

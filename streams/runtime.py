@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
 from inference.catalogue import Catalogue
-from inference.extraction import Extractor
+from inference.extraction import Extractor, Overloaded, Passage
 from inference.taxonomy import Taxonomy
 from inference.tiers import build_extractor
 from profiles.logs import Logs
@@ -38,6 +38,7 @@ from .web import WebState, create_web, serve
 _log = structlog.get_logger()
 _UNITS = {"h": 3600, "d": 86400}
 _RECENT_USERS = 200
+_WARM_UP = "I love science fiction"
 _CHECK_SECONDS = 5.0
 _CHECK_TIMEOUT_SECONDS = 3.0
 
@@ -188,7 +189,7 @@ async def run_worker(
         app = build_app(settings, worker.lanes)
         await run_app(
             app,
-            services=[_watching(worker, app)],
+            services=[_beside(_watch(worker, app)), _beside(_warm_up(extractor))],
             ready=None if ready is None else lambda: ready(addresses),
             stop=stop,
         )
@@ -229,7 +230,9 @@ def _assemble(
             max_value_bytes=settings.max_value_bytes,
         )
         pipeline = Pipeline(kind, logs[kind], decoder, handler, outbox, observer)
-        lanes[names[kind]] = Lanes(pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight)
+        lanes[names[kind]] = Lanes(
+            pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight, join=Prepared.join
+        )
 
     async def kafka_answers() -> None:
         if not await producer.client.force_metadata_update():
@@ -260,16 +263,23 @@ def _web(worker: Worker) -> Any:
 
 
 @contextlib.asynccontextmanager
-async def _watching(worker: Worker, app: PenchantApp) -> AsyncIterator[None]:
-    """Look after the dependencies while the worker runs: say once when one goes away, and once when it is back."""
-    task = asyncio.create_task(_watch(worker, app))
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do the work beside the worker, for as long as that runs."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
 
 
+async def _warm_up(extractor: Extractor) -> None:
+    """Load what the first text would have to wait for, while the consumer joins its group."""
+    with contextlib.suppress(Overloaded):
+        await extractor.extract([Passage(_WARM_UP)])
+
+
 async def _watch(worker: Worker, app: PenchantApp) -> None:
+    """Look after the dependencies: say once when one goes away, and once when it is back."""
     down: set[str] = set()
     while True:
         for name, check in worker.checks.items():

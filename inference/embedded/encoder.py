@@ -1,5 +1,6 @@
 """The text encoder of the embedded tier: multilingual-e5-small in four bits, in this process."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -18,6 +19,9 @@ class Encoder:
 
     @cached_property
     def _model(self) -> E5:
+        # OpenMP threads spin while they wait: beside other busy processes that costs three times the CPU of the work.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
         return E5()
 
     def encode(self, texts: Sequence[str]) -> Vectors:

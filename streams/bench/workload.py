@@ -28,8 +28,8 @@ _encode = msgspec.json.Encoder().encode
 class Workload:
     """How many clicks, of how many users, on which partitions; ``skew`` is the exponent of Zipf's law over users.
 
-    The clicks span the hour before ``until_ms``. Every item has one or two interests, half of them with an entity:
-    one to four names a click.
+    The clicks span the hour before ``until_ms``. Every user keeps to ``taste`` items, drawn from the catalogue; every
+    item has one or two interests, half of them with an entity: one to four names a click.
     """
 
     events: int
@@ -38,6 +38,7 @@ class Workload:
     partitions: int = 4
     skew: float = 0.8
     items: int = ITEMS
+    taste: int = 12
     seed: int = 7
 
     def user_names(self) -> list[str]:
@@ -50,6 +51,7 @@ class Workload:
         names = self.user_names()
         shares = list(accumulate((n + 1) ** -self.skew for n in range(self.users)))
         users = rng.choices(names, cum_weights=shares, k=self.events)
+        tastes = {name: [rng.randrange(self.items) for _ in range(self.taste)] for name in names}
         since, step = self.until_ms - _HOUR_MS, _HOUR_MS / self.events
         for n, user in enumerate(users):
             click = {
@@ -57,7 +59,7 @@ class Workload:
                 "user_id": user,
                 "occurred_at": int(since + n * step),
                 "action": rng.choice(_ACTIONS),
-                "item_id": item_id(rng.randrange(self.items)),
+                "item_id": item_id(rng.choice(tastes[user])),
                 "session_id": f"s-{user}",
             }
             yield crc32(user.encode()) % self.partitions, user.encode(), _encode(click)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -99,7 +99,7 @@ def _play(stack: "Stack", console: "Console", *, leave: bool, forward: float, st
         return
     from rich.live import Live
 
-    with _keys() as pressed, Live(view.render(), console=console, refresh_per_second=_FRAMES, screen=False) as live:
+    with _keys() as pressed, Live(view.render(), console=console, refresh_per_second=_FRAMES, screen=True) as live:
         while True:
             if story:
                 player.step()
@@ -165,8 +165,7 @@ class _StoryPlayer:
     def _state(self, user: str) -> bytes | None:
         from profiles import keys
 
-        state: Any = self._redis.hget(keys.meta(user), "events")
-        return state
+        return cast("bytes | None", self._redis.hget(keys.meta(user), "events"))
 
 
 def _told(event: dict[str, Any]) -> str:

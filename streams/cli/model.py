@@ -114,7 +114,7 @@ def evaluate(
     from inference.evaluation import load_rows, render
 
     effective = _settings(extractor)
-    rows = load_rows(data)
+    rows = load_rows([data])
 
     async def run() -> Any:
         reader = _build(effective)

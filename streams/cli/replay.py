@@ -58,4 +58,5 @@ def replay(
         return
     for r in replayed:
         verb = "would be sent" if dry_run else "sent"
-        typer.echo(f"{r.reason}: {r.sent} of {r.seen} letters {verb}" + (f", {r.unreadable} unreadable" * (r.unreadable > 0)))
+        unreadable = f", {r.unreadable} unreadable" if r.unreadable else ""
+        typer.echo(f"{r.reason}: {r.sent} of {r.seen} letters {verb}{unreadable}")

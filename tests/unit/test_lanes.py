@@ -108,6 +108,33 @@ async def test_what_fails_is_tried_until_it_works_and_the_next_one_waits(work):
     assert len(work.preparing) == 4
 
 
+async def test_what_is_ready_when_its_turn_comes_is_applied_as_one(work):
+    lanes = Lanes(work.prepare, work.apply, max_in_flight=5, join=list)
+    first, second, third, slow, last = batches = [batch(n * 10) for n in range(5)]
+    release, release_slow = work.hold(first), work.hold(slow)
+    await work.submit(lanes, *batches)
+    await asyncio.sleep(0.01)
+    work.fail_apply = 1
+    release()
+    await asyncio.sleep(0.01)
+    assert work.applied == [[first, second, third]]
+    assert work.acked == [first, second, third]
+    release_slow()
+    assert await lanes.drain(1)
+    assert work.applied[1:] == [[slow, last]]
+    assert work.acked == batches
+
+
+async def test_what_was_to_be_applied_as_one_is_dropped_as_one(work):
+    lanes = Lanes(work.prepare, work.apply, max_in_flight=3, join=list)
+    work.fail_apply = 1000
+    await work.submit(lanes, *(batch(n * 10) for n in range(3)))
+    await asyncio.sleep(0.01)
+    await lanes.drop([("t", 0)])
+    assert lanes.in_flight == 0
+    assert work.applied == work.acked == []
+
+
 async def test_a_dropped_partition_is_neither_applied_nor_acknowledged(work):
     lanes, gone, kept = work.lanes(), batch(0, partition=0), batch(0, partition=1)
     release, release_kept = work.hold(gone), work.hold(kept)

@@ -1,0 +1,78 @@
+"""What a schedule does and when: drawn from a seed, known before it begins."""
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+SECONDS = 9.0
+"""How long a schedule publishes and breaks things; what is out by then is mended."""
+
+
+class Kind(StrEnum):
+    """What can go wrong."""
+
+    WORKER_KILL = "worker_kill"
+    WORKER_TERM = "worker_term"
+    WORKER_JOIN = "worker_join"
+    WORKER_PAUSE = "worker_pause"
+    REDIS_KILL = "redis_kill"
+    REDIS_RESTART = "redis_restart"
+    REDIS_RESET = "redis_reset"
+    REDIS_STALL = "redis_stall"
+    REDIS_REFUSE = "redis_refuse"
+    BROKER_KILL = "broker_kill"
+    BROKER_RESTART = "broker_restart"
+    BROKER_RESET = "broker_reset"
+    BROKER_STALL = "broker_stall"
+    BROKER_REFUSE = "broker_refuse"
+    OFFSETS_LOST = "offsets_lost"
+
+
+_LONGEST = {
+    Kind.WORKER_KILL: 3.0,
+    Kind.WORKER_TERM: 3.0,
+    Kind.WORKER_JOIN: 8.0,
+    Kind.WORKER_PAUSE: 14.0,  # longer than the session: the paused one comes back as a zombie
+    Kind.REDIS_KILL: 4.0,
+    Kind.REDIS_STALL: 6.0,
+    Kind.REDIS_REFUSE: 4.0,
+    Kind.BROKER_KILL: 3.0,
+    Kind.BROKER_STALL: 8.0,
+    Kind.BROKER_REFUSE: 5.0,
+}
+_RARE = {Kind.BROKER_KILL, Kind.BROKER_RESTART, Kind.OFFSETS_LOST}
+_DURABLE_BROKER_ONLY = {Kind.BROKER_KILL, Kind.BROKER_RESTART}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong ``at`` seconds into the schedule, for ``seconds``."""
+
+    at: float
+    kind: Kind
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.at:.1f}s {self.kind}" + (f" for {self.seconds:.1f}s" if self.seconds else "")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One run: how many events, and what goes wrong meanwhile."""
+
+    seed: int
+    events: int
+    faults: tuple[Fault, ...]
+
+
+def draw(seed: int, *, durable_broker: bool, events: int | None = None) -> Schedule:
+    """The schedule of a seed. The embedded broker forgets when it ends, so only a durable one is restarted."""
+    rng = random.Random(seed)
+    kinds = [kind for kind in Kind if durable_broker or kind not in _DURABLE_BROKER_ONLY]
+    odds = [0.4 if kind in _RARE else 1.0 for kind in kinds]
+    number = rng.randint(3, 7)
+    faults = [
+        Fault(rng.uniform(0.3, SECONDS - 1), kind, rng.uniform(0.2, _LONGEST[kind]) if kind in _LONGEST else 0.0)
+        for kind in rng.choices(kinds, odds, k=number)
+    ]
+    return Schedule(seed, events or rng.randint(1500, 4000), tuple(sorted(faults, key=lambda fault: fault.at)))
