@@ -96,9 +96,7 @@ def _finding(value: object, start: int, end: int) -> Found | None:
         return None
 
 
-def interests(
-    answer: Answer, named: Callable[[str], Concept | None], confidences: Sequence[float]
-) -> list[Interest]:
+def interests(answer: Answer, named: Callable[[str], Concept | None], confidences: Sequence[float]) -> list[Interest]:
     """The findings as interests. A concept that ``named`` does not know keeps its word, and grounding drops it."""
     made = []
     for found, confidence in zip(answer.found, confidences, strict=True):

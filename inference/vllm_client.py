@@ -18,7 +18,7 @@ from inference.vllm_servers import Server, Servers
 
 LIVE, REPLAY = 0, 1
 priority: ContextVar[int] = ContextVar("priority", default=LIVE)
-"""The priority of what is read now: servers take LIVE before REPLAY if started with ``--scheduling-policy priority``."""
+"""The priority of what is read now. Servers take LIVE before REPLAY if run with ``--scheduling-policy priority``."""
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.2
@@ -65,7 +65,7 @@ class VllmExtractor:
     Raises ValueError without urls; ``extract`` raises Overloaded only.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument a setting
+    def __init__(
         self,
         *,
         urls: Sequence[str],
@@ -82,6 +82,7 @@ class VllmExtractor:
         self._fallback = fallback
         self._taxonomy = Taxonomy.load()
         self._slugs = tuple(c.slug for c in self._taxonomy.concepts)
+        self._schema = prompt.schema(self._slugs)
         self._servers = Servers(urls, time.monotonic)
         in_flight = concurrency * len(self._servers)
         self._turn = asyncio.Semaphore(in_flight)
@@ -166,13 +167,12 @@ class VllmExtractor:
         try:
             names = {str(entry["id"]) for entry in response.json()["data"]}
         except (ValueError, KeyError, TypeError):
-            self._servers.failed(server)
-            raise _Retry(f"{server.url} does not list models: is it a vLLM base URL, ending in /v1?") from None
+            raise self._bar(server, "it lists no models: is the URL a vLLM base URL, ending in /v1?") from None
         tags = {name.removeprefix(f"{self._model}@") for name in names if name.startswith(f"{self._model}@")}
         if self._model not in names:
-            self._misconfigured(server, f"it serves {', '.join(sorted(names))}: set PENCHANT_VLLM_MODEL")
+            raise self._bar(server, f"it serves {', '.join(sorted(names))}: set PENCHANT_VLLM_MODEL")
         if tags and prompt.tag() not in tags:
-            self._misconfigured(
+            raise self._bar(
                 server,
                 f"its model was trained for prompt.schema {', '.join(sorted(tags))}, not {prompt.tag()}: "
                 "run `penchant train` again, or use the Penchant that trained it",
@@ -180,30 +180,27 @@ class VllmExtractor:
         server.style = Style.TUNED if tags else Style.PLAIN
         return server.style
 
-    def _misconfigured(self, server: Server, why: str) -> None:
-        self._servers.rest(server, _MISCONFIGURED_WAIT)
-        raise _Retry(f"{server.url} cannot be used, {why}")
+    def _bar(self, server: Server, trouble: str) -> _Retry:
+        """Leave a server alone that an operator has to look at."""
+        self._servers.rest(server, _MISCONFIGURED_WAIT, trouble)
+        return _Retry(f"{server.url}: {trouble}")
 
     async def _send(self, server: Server, method: str, path: str, body: Mapping[str, Any] | None) -> httpx2.Response:
         """An HTTP exchange whose status is 200, or an error of the client's (400 and alike)."""
         try:
             response = await self._http.request(method, server.url + path, json=body)
         except (httpx2.HTTPError, httpx2.InvalidURL) as why:
-            self._servers.failed(server)
+            self._servers.failed(server, type(why).__name__)
             raise _Retry(f"{server.url}: {type(why).__name__}") from None
         status = response.status_code
-        if status in _BUSY:
-            after = _seconds(response.headers.get("retry-after"))
-            if after is not None:
-                self._servers.rest(server, after)
-            else:
-                self._servers.failed(server)
-            raise _Retry(f"{server.url} is busy ({status})", after if len(self._servers) == 1 else None)
-        if status >= _SERVER_ERROR:
-            self._servers.failed(server)
-            raise _Retry(f"{server.url} answered {status}")
         if status in _NOT_ALLOWED:
-            self._misconfigured(server, f"it answered {status}: check PENCHANT_VLLM_TOKEN and PENCHANT_VLLM_MODEL")
+            raise self._bar(server, f"it answered {status}: check PENCHANT_VLLM_TOKEN and PENCHANT_VLLM_MODEL")
+        if status in _BUSY and (after := _seconds(response.headers.get("retry-after"))) is not None:
+            self._servers.rest(server, after, f"it answered {status}")
+            raise _Retry(f"{server.url} answered {status}", after if len(self._servers) == 1 else None)
+        if status in _BUSY or status >= _SERVER_ERROR:
+            self._servers.failed(server, f"it answered {status}")
+            raise _Retry(f"{server.url} answered {status}")
         return response
 
     def _body(self, passage: Passage, style: Style) -> dict[str, Any]:
@@ -216,7 +213,7 @@ class VllmExtractor:
             "logprobs": True,
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "interests", "schema": prompt.schema()},
+                "json_schema": {"name": "interests", "schema": self._schema},
             },
         }
         if style is Style.PLAIN:

@@ -26,6 +26,7 @@ class Server:
     in_flight: int = 0
     failures: int = 0
     rests_until: float = 0.0
+    trouble: str = "busy"
 
 
 class Servers:
@@ -49,7 +50,7 @@ class Servers:
         ready = [s for s in self._servers if s.rests_until <= now and not _being_probed(s)]
         if not ready:
             waits = [s.rests_until - now if s.rests_until > now else _PROBE_WAIT for s in self._servers]
-            raise Overloaded(max(0.05, min(waits)), f"no vLLM server takes requests ({self._names()})")
+            raise Overloaded(max(0.05, min(waits)), f"no vLLM server takes requests ({self._troubles()})")
         fewest = min(s.in_flight for s in ready)
         server = random.choice([s for s in ready if s.in_flight == fewest])  # noqa: S311 - a choice among equals
         server.in_flight += 1
@@ -63,20 +64,22 @@ class Servers:
         server.failures = 0
         server.rests_until = 0.0
 
-    def failed(self, server: Server) -> None:
+    def failed(self, server: Server, trouble: str) -> None:
         """A server did not answer, or answered with an error of its own. It may come back with another model."""
+        server.trouble = trouble
         server.failures += 1
         server.style = None
         if server.failures >= _OPENS_AFTER:
             rest = min(_LONGEST_REST, _FIRST_REST * 2 ** (server.failures - _OPENS_AFTER))
             server.rests_until = self._clock() + rest * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
 
-    def rest(self, server: Server, seconds: float) -> None:
-        """A server asked to be left alone."""
+    def rest(self, server: Server, seconds: float, trouble: str) -> None:
+        """A server is to be left alone for a while."""
+        server.trouble = trouble
         server.rests_until = max(server.rests_until, self._clock() + seconds)
 
-    def _names(self) -> str:
-        return ", ".join(s.url for s in self._servers)
+    def _troubles(self) -> str:
+        return "; ".join(f"{s.url}: {s.trouble}" for s in self._servers)
 
 
 def _being_probed(server: Server) -> bool:

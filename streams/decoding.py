@@ -24,8 +24,6 @@ _TYPES: dict[TopicKind, type[_Payload]] = {
     TopicKind.ITEMS: Item,
     TopicKind.COMMANDS: Command,
 }
-_CHECKED_IDS = ("event_id", "user_id", "item_id", "event_ref", "interest")
-_NUL = rb"\u0000"
 
 
 def _decode_hook(kind: type, value: object) -> object:
@@ -64,7 +62,7 @@ class Decoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             event = self._decode_carefully(value, headers, error)
         else:
-            if self._other_names(value) or (b"\\" in value and _NUL in value) or self._problem(event) is not None:
+            if self._other_names(value) or self._problem(event) is not None:
                 event = self._decode_carefully(value, headers, None)
         if isinstance(event, Rejected):
             return event
@@ -100,7 +98,7 @@ class Decoder:
             return Rejected(Reason.TOO_DEEP, "nested too deeply: send a flat object")
         except msgspec.ValidationError as error:
             return of_convert_error(error, self._type)
-        return _nul_in_id(event) or self._problem(event) or event
+        return self._problem(event) or event
 
 
 def _other_names_of_optional(kind: type[_Payload]) -> re.Pattern[bytes]:
@@ -110,38 +108,52 @@ def _other_names_of_optional(kind: type[_Payload]) -> re.Pattern[bytes]:
     return re.compile(rf'"(?:{"|".join(names)})"'.encode())
 
 
-def _nul_in_id(event: _Payload) -> Rejected | None:
-    for name in _CHECKED_IDS:
-        if "\0" in (getattr(event, name, None) or ""):
-            return Rejected(Reason.BAD_ID, "holds a NUL character, which no id may: remove it", name)
-    return None
+def _nul(field: str) -> Rejected:
+    return Rejected(Reason.BAD_ID, "holds a NUL character, which no id may: remove it", field)
+
+
+def _user_problem(event: Click | Comment | Command) -> Rejected | None:
+    if "\0" in event.user_id:
+        return _nul("user_id")
+    return _nul("event_id") if "\0" in event.event_id else None
 
 
 def _click_problem(click: Click) -> Rejected | None:
+    if click.item_id is not None:
+        return _nul("item_id") if "\0" in click.item_id else _user_problem(click)
     item = click.item
-    if click.item_id is not None or (item is not None and (item.title or item.text or item.category or item.tags)):
-        return None
+    if item is not None and (item.title or item.text or item.category or item.tags):
+        return _user_problem(click)
     return Rejected(Reason.MISSING_FIELD, "a click needs item_id, or an item with a title", "item_id")
 
 
+def _comment_problem(comment: Comment) -> Rejected | None:
+    if comment.item_id is not None and "\0" in comment.item_id:
+        return _nul("item_id")
+    return _user_problem(comment)
+
+
 def _item_problem(item: Item) -> Rejected | None:
-    if item.title or item.text:
-        return None
-    return Rejected(Reason.ITEM_WITHOUT_TEXT, "an item needs a title or a text that can be read", "title")
+    if not (item.title or item.text):
+        return Rejected(Reason.ITEM_WITHOUT_TEXT, "an item needs a title or a text that can be read", "title")
+    return _nul("item_id") if "\0" in item.item_id else None
 
 
 def _command_problem(command: Command) -> Rejected | None:
     if command.command is CommandKind.RETRACT:
-        if not command.event_ref:
-            return Rejected(Reason.MISSING_FIELD, "retract needs event_ref: an event id, or item:ID", "event_ref")
-    elif command.command is not CommandKind.FORGET and not command.interest:
-        return Rejected(Reason.MISSING_FIELD, f"{command.command} needs the interest it is about", "interest")
-    return None
+        field, value, what = "event_ref", command.event_ref, "retract needs event_ref: an event id, or item:ID"
+    elif command.command is not CommandKind.FORGET:
+        field, value, what = "interest", command.interest, f"{command.command} needs the interest it is about"
+    else:
+        return _user_problem(command)
+    if not value:
+        return Rejected(Reason.MISSING_FIELD, what, field)
+    return _nul(field) if "\0" in value else _user_problem(command)
 
 
 _PROBLEMS: dict[TopicKind, Callable[[Any], Rejected | None]] = {
     TopicKind.CLICKS: _click_problem,
-    TopicKind.COMMENTS: lambda _: None,
+    TopicKind.COMMENTS: _comment_problem,
     TopicKind.ITEMS: _item_problem,
     TopicKind.COMMANDS: _command_problem,
 }

@@ -20,7 +20,26 @@ EventId = Annotated[Id, Meta(description="unique for each event; a repeated one 
 UserId = Annotated[Id, Meta(description="whose profile this changes; also the key of the Kafka record")]
 ItemId = Annotated[Id, Meta(description="the item, as in the items topic")]
 OccurredAt = Annotated[Instant, Meta(description="when it happened: RFC 3339 with an offset, or epoch milliseconds")]
-Milliseconds = Annotated[float, Meta(ge=0)]
+Milliseconds = Annotated[float, Meta(ge=0, description="how long the item was looked at; 30,000 count in full")]
+SessionId = Annotated[str, Meta(description="the visit it belongs to; kept for your own tools")]
+ParentId = Annotated[str, Meta(description="the comment it answers; kept for your own tools")]
+Context = Annotated[dict[str, Any], Meta(description="anything else; ignored here")]
+CommentText = Annotated[str, Meta(description="what the user wrote, as written, in any language")]
+Title = Annotated[str, Meta(description="the name of the item")]
+ItemText = Annotated[str, Meta(description="what the item says, or a description of it")]
+Category = Annotated[str, Meta(description="your own category, as text")]
+Tags = Annotated[tuple[str, ...], Meta(description="your own tags, as text")]
+Lang = Annotated[str, Meta(description="BCP 47 tag such as en or zh-Hans; a hint")]
+Interest = Annotated[Id, Meta(description="the interest as the profile names it, such as science-fiction")]
+EventRef = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_ID_CHARACTERS + len("item:"),
+        description="what to take back: an event id, or item:ID for all about one item",
+    ),
+]
+InForceFrom = Annotated[Instant, Meta(description="from when this text of the item is in force; default: its Kafka time")]
 
 
 class TopicKind(StrEnum):
@@ -111,10 +130,10 @@ class Reason(StrEnum):
 class InlineItem(msgspec.Struct, frozen=True, kw_only=True):
     """An item as a click carries it, for producers without an items topic."""
 
-    title: str | None = None
-    category: str | None = None
-    tags: tuple[str, ...] | None = None
-    text: str | None = None
+    title: Title | None = None
+    category: Category | None = None
+    tags: Tags | None = None
+    text: ItemText | None = None
 
 
 class Click(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +146,8 @@ class Click(msgspec.Struct, frozen=True, kw_only=True):
     item_id: ItemId | None = None
     item: InlineItem | None = None
     dwell_ms: Milliseconds | None = None
-    session_id: str | None = None
-    context: dict[str, Any] | None = None
+    session_id: SessionId | None = None
+    context: Context | None = None
 
 
 class Comment(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,23 +157,23 @@ class Comment(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UserId
     occurred_at: OccurredAt
     kind: CommentKind
-    text: str
+    text: CommentText
     item_id: ItemId | None = None
-    parent_id: str | None = None
-    lang: str | None = None
+    parent_id: ParentId | None = None
+    lang: Lang | None = None
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A thing that can be clicked on. ``occurred_at`` says from when this text of it is in force (default: now)."""
+    """A thing that can be clicked on. A later version of it does not rewrite what earlier clicks said."""
 
     item_id: ItemId
     kind: ItemKind
-    title: str | None = None
-    text: str | None = None
-    category: str | None = None
-    tags: tuple[str, ...] | None = None
-    lang: str | None = None
-    occurred_at: OccurredAt | None = None
+    title: Title | None = None
+    text: ItemText | None = None
+    category: Category | None = None
+    tags: Tags | None = None
+    lang: Lang | None = None
+    occurred_at: InForceFrom | None = None
 
 
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,8 +192,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     user_id: UserId
     occurred_at: OccurredAt
     command: CommandKind
-    interest: str | None = None
-    event_ref: str | None = None
+    interest: Interest | None = None
+    event_ref: EventRef | None = None
 
 
 Event = Click | Comment | Item | Tombstone | Command

@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def load(paths: Sequence[Path] = ()) -> list[Example]:
 
     Raises ValueError naming file and line of a row that is not a gold row.
     """
-    slugs = {row["id"]: row["slug"] for row in _concepts()}
+    slugs = {row["id"]: row["slug"] for row in concepts()}
     examples = []
     for path in paths or tuple(_shipped()):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -59,6 +60,13 @@ def load(paths: Sequence[Path] = ()) -> list[Example]:
     return examples
 
 
+@cache
+def concepts() -> tuple[Mapping[str, str], ...]:
+    """The rows of our list of concepts, by column name."""
+    text = files("inference").joinpath("data", "concepts.tsv").read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
 def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
     """Training and development part; the same seed splits the same data the same way."""
     order = list(examples)
@@ -70,7 +78,7 @@ def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Ex
 def aliases(per_concept: int, rng: random.Random) -> list[Example]:
     """Names of every concept in short texts, drawn anew on each call: a model learns the list from them."""
     made = []
-    for row in _concepts():
+    for row in concepts():
         names = [(name, 0) for name in _names(row["aliases_en"])] + [(name, 1) for name in _names(row["aliases_zh"])]
         names += [(row["slug"].replace("-", " "), 0)] + ([(row["name_zh"], 1)] if row["name_zh"] else [])
         for name, language in rng.sample(names, min(per_concept, len(names))):
@@ -120,8 +128,3 @@ def _shipped() -> Iterator[Path]:
         path = Path(str(files("inference").joinpath("data", "gold", name)))
         if path.exists():
             yield path
-
-
-def _concepts() -> list[dict[str, str]]:
-    with files("inference").joinpath("data", "concepts.tsv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -83,7 +83,7 @@ class Model:
             ends.add(self.tokenizer.eos_token_id)
         return ends
 
-    def loss(self, batch: Sequence[Encoded], smoothing: float) -> Any:  # noqa: ANN401 - a tensor
+    def loss(self, batch: Sequence[Encoded], smoothing: float) -> Any:
         """Mean cross-entropy of the answers' tokens. Only they go through the output matrix, the dearest part."""
         longest = max(len(asked) + len(answer) for asked, answer in batch)
         ids = torch.full((len(batch), longest), self._pad)
@@ -99,12 +99,11 @@ class Model:
             logits = self.network.get_output_embeddings()(states[chosen])
         return torch.nn.functional.cross_entropy(logits.float(), labels[chosen], label_smoothing=smoothing)
 
-    def snapshot(self) -> Any:  # noqa: ANN401 - a network
+    def snapshot(self) -> Any:
         """A bfloat16 copy of the network: what is judged and saved is what is served."""
         return copy.deepcopy(self.network).to(torch.bfloat16).eval()
 
-    @torch.inference_mode()
-    def answers(self, network: Any, prompts: Sequence[list[int]], batch_size: int) -> list[str]:  # noqa: ANN401
+    def answers(self, network: Any, prompts: Sequence[list[int]], batch_size: int) -> list[str]:
         """Greedy answers, in the order of the prompts."""
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
         texts = [""] * len(prompts)
@@ -113,7 +112,7 @@ class Model:
             longest = max(len(prompts[i]) for i in chunk)
             ids = torch.tensor([[self._pad] * (longest - len(prompts[i])) + prompts[i] for i in chunk])
             mask = torch.tensor([[0] * (longest - len(prompts[i])) + [1] * len(prompts[i]) for i in chunk])
-            out = network.generate(
+            out = network.generate(  # which keeps no gradients
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
                 max_new_tokens=_ANSWER_TOKENS,
@@ -125,7 +124,7 @@ class Model:
                 texts[i] = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return texts
 
-    def save(self, network: Any, out: Path, about: dict[str, Any]) -> None:  # noqa: ANN401
+    def save(self, network: Any, out: Path, about: dict[str, Any]) -> None:
         """Write weights, tokenizer and the card that names prompt and schema version."""
         out.mkdir(parents=True, exist_ok=True)
         network.save_pretrained(out)

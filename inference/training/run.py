@@ -5,7 +5,6 @@ import math
 import random
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,9 +38,7 @@ def run(config: TrainingConfig) -> dict[str, float]:
 
 
 class _Run:
-    def __init__(
-        self, config: TrainingConfig, model: Model, training: list[Example], held: list[Example]
-    ) -> None:
+    def __init__(self, config: TrainingConfig, model: Model, training: list[Example], held: list[Example]) -> None:
         self._config = config
         self._model = model
         self._training = training
@@ -74,9 +71,7 @@ class _Run:
 
     def _finished(self) -> bool:
         return (
-            self._epoch >= self._config.epochs
-            or self._progress() >= 1
-            or self._without_gain >= self._config.patience
+            self._epoch >= self._config.epochs or self._progress() >= 1 or self._without_gain >= self._config.patience
         )
 
     def _progress(self) -> float:
@@ -93,7 +88,7 @@ class _Run:
         fall = (1 + math.cos(math.pi * min(1.0, done))) / 2
         return self._config.learning_rate * (_LOWEST + (1 - _LOWEST) * fall)
 
-    def _one_epoch(self, progress: Progress, bar: Any) -> None:  # noqa: ANN401 - rich's task id
+    def _one_epoch(self, progress: Progress, bar: Any) -> None:
         self._model.network.train()
         started, before = time.monotonic(), self._seconds
         for batch in self._batches(self._epoch_examples(self._epoch)):
@@ -148,7 +143,7 @@ class _Run:
         self._seconds += time.monotonic() - started
         self._log(event="epoch", epoch=self._epoch, kept=better, seconds=self._seconds, **metrics)
 
-    def _log(self, **line: Any) -> None:  # noqa: ANN401 - JSON values
+    def _log(self, **line: Any) -> None:
         with (self._config.out / _LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -158,7 +153,7 @@ class _Run:
             "optimizer": self._optimizer.state_dict(),
             "run": (self._epoch, self._step, self._seconds, self._best, self._without_gain),
         }
-        partial: Path = self._config.out / f"{_STATE}.partial"
+        partial = self._config.out / f"{_STATE}.partial"
         torch.save(state, partial)
         partial.replace(self._config.out / _STATE)
 

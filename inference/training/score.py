@@ -1,11 +1,13 @@
 """How well answers match gold rows, any accepted concept and entity counting. Pure; for the development split."""
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from .examples import concepts
+
+_Same = Callable[[Mapping[str, str], Mapping[str, Any]], bool]
 
 
 def score(answers: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -26,7 +28,7 @@ def score(answers: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str
     }
 
 
-def _f1(pairs: Sequence[tuple[list[dict[str, str]], Sequence[Any]]], same: Any) -> float:  # noqa: ANN401 - a predicate
+def _f1(pairs: Sequence[tuple[list[dict[str, str]], Sequence[Any]]], same: _Same) -> float:
     hits = answered = wanted = 0
     for interests, gold in pairs:
         open_gold = list(gold)
@@ -57,5 +59,4 @@ def _parsed(answer: str) -> list[dict[str, str]] | None:
 
 @cache
 def _ids() -> dict[str, str]:
-    with files("inference").joinpath("data", "concepts.tsv").open(encoding="utf-8", newline="") as file:
-        return {row["slug"]: row["id"] for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)}
+    return {row["slug"]: row["id"] for row in concepts()}

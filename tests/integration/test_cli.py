@@ -24,6 +24,7 @@ def penchant(*arguments, environment=None, text=None):
         text=True,
         input=text,
         timeout=120,
+        check=False,
         env={**clean, **(environment or {})},
     )
 

@@ -23,7 +23,7 @@ async def test_the_same_topics_keep_their_names(logs):
 async def test_a_recreated_topic_is_refused_until_it_is_accepted(logs):
     await logs.names({"clicks": "a", "comments": "b"})
     recreated = {"clicks": "a2", "comments": "b"}
-    with pytest.raises(LogChangedError, match="clicks were recreated.*penchant accept-log"):
+    with pytest.raises(LogChangedError, match=r"clicks were recreated.*penchant accept-log"):
         await logs.names(recreated)
     assert await logs.accept(recreated) == ["clicks"]
     assert await logs.names(recreated) == {"clicks": "clicks.1", "comments": "comments"}

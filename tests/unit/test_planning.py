@@ -13,7 +13,10 @@ START = 1_795_000_000_000_000
 HOUR = 3600 * 10**6
 
 
-def observation(n, at=START, signals=(Signal("a", Stance.LIKE, 1.0),), user="u", event_id=None):
+A = (Signal("a", Stance.LIKE, 1.0),)
+
+
+def observation(n, at=START, signals=A, user="u", event_id=None):
     return Observation(user, event_id or f"e{n}", n, at, signals)
 
 
