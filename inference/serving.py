@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CARD = "penchant.json"
+_HOST = "127.0.0.1"
 PLAIN_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
 
 
@@ -44,11 +45,8 @@ def served_names(model: str, name: str) -> list[str]:
 
 def gpu(model: str = PLAIN_MODEL, *, name: str = "penchant", port: int = 8000, options: Sequence[str] = ()) -> Serving:
     """VLLM on a GPU: a plain instruct model from a hub, or a folder that ``penchant train`` wrote."""
-    return Serving(
-        ("vllm", "serve", model, *_common(model, name, "127.0.0.1", port), "--max-num-seqs", "256")
-        + ("--enable-prefix-caching", "--async-scheduling", *options),
-        {},
-    )
+    command = ("vllm", "serve", model, *_common(model, name, port), "--max-num-seqs", "256", *options)
+    return Serving(command, {})
 
 
 def cpu(
@@ -62,14 +60,15 @@ def cpu(
     options: Sequence[str] = (),
 ) -> Serving:
     """VLLM on a CPU. ``eager`` starts in half a minute; without it the model is compiled first, and answers faster."""
+    size = ("--dtype", "bfloat16", "--max-num-seqs", "128", "--block-size", "32")
+    fast_start = ("--enforce-eager",) if eager else ()
     return Serving(
-        (vllm, "serve", model, *_common(model, name, "127.0.0.1", port), "--dtype", "bfloat16")
-        + ("--max-num-seqs", "128", "--block-size", "32", *(("--enforce-eager",) if eager else ()), *options),
+        (vllm, "serve", model, *_common(model, name, port), *size, *fast_start, *options),
         {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
     )
 
 
-def _common(model: str, name: str, host: str, port: int) -> list[str]:
+def _common(model: str, name: str, port: int) -> list[str]:
     names = served_names(model, name)
     backend: dict[str, object] = {"backend": "xgrammar"}
     if len(names) == 1:
@@ -78,7 +77,7 @@ def _common(model: str, name: str, host: str, port: int) -> list[str]:
         backend["disable_any_whitespace"] = True
     return [
         *("--served-model-name", *names),
-        *("--host", host, "--port", str(port)),
+        *("--host", _HOST, "--port", str(port)),
         *("--max-model-len", "2048" if len(names) > 1 else "8192"),
         *("--structured-outputs-config", json.dumps(backend)),
         *("--scheduling-policy", "priority"),

@@ -10,7 +10,7 @@ from importlib.resources import files
 from inference.preparation.shadow import shadow
 
 SENSITIVE_MARK = "SCD"
-_SENSITIVE_TIERS = frozenset({"Sensitive Topics"})
+_SENSITIVE_TIERS = frozenset({"Sensitive Topics", "Politics"})  # what a person thinks of politics is nobody else's business
 _HEADER_LINES = 2
 _WORD = re.compile(r"[a-z0-9]+(?:[''’][a-z]+)?")
 _LONGEST_NAME_WORDS = 6

@@ -21,8 +21,9 @@ _GATE = "gate"
 class GateExtractor:
     """Prepares every text, and passes on those that may hold an interest."""
 
-    def __init__(self, inner: Extractor) -> None:
+    def __init__(self, inner: Extractor, beside: Sequence[Extractor] = ()) -> None:
         self._inner = inner
+        self._beside = beside
 
     @property
     def reader(self) -> str:
@@ -45,8 +46,9 @@ class GateExtractor:
         ]
 
     async def aclose(self) -> None:
-        """Close the inner extractor."""
-        await self._inner.aclose()
+        """Close the inner extractor, and those it leans on."""
+        for extractor in (self._inner, *self._beside):
+            await extractor.aclose()
 
 
 def _closed(ready: Prepared, reason: str) -> Extraction:
@@ -54,7 +56,10 @@ def _closed(ready: Prepared, reason: str) -> Extraction:
 
 
 class EstimatingExtractor:
-    """Reads with the first extractor, and estimates with the second while the first cannot take work."""
+    """Reads with the first extractor, and estimates with the second while the first cannot take work.
+
+    The second is whoever gave it's to close.
+    """
 
     def __init__(self, first: Extractor, second: Extractor) -> None:
         self._first = first
@@ -73,9 +78,8 @@ class EstimatingExtractor:
             return await self._second.extract(passages)
 
     async def aclose(self) -> None:
-        """Close both."""
+        """Close the first."""
         await self._first.aclose()
-        await self._second.aclose()
 
 
 def build_extractor(  # noqa: PLR0913 - one argument a setting
@@ -117,4 +121,4 @@ def build_extractor(  # noqa: PLR0913 - one argument a setting
     if redis is not None:
         variant = "sensitive" if allow_sensitive else ""
         reader = LedgerExtractor(reader, redis, ledger_days * _DAY_SECONDS, variant)
-    return GateExtractor(reader)
+    return GateExtractor(reader, beside=(embedded,))

@@ -9,7 +9,7 @@ from inference.extraction import Overloaded
 from inference.prompt import Style
 
 _OPENS_AFTER = 3
-_FIRST_REST = 1.0
+_FIRST_REST = 2.0
 _LONGEST_REST = 30.0
 _PROBE_WAIT = 1.0
 
@@ -61,14 +61,20 @@ class Servers:
 
     def worked(self, server: Server) -> None:
         """A server answered."""
-        server.failures = 0
-        server.rests_until = 0.0
+        if server.failures:
+            server.failures = 0
+            server.rests_until = 0.0
 
     def failed(self, server: Server, trouble: str) -> None:
-        """A server did not answer, or answered with an error of its own. It may come back with another model."""
+        """A server did not answer, or answered with an error of its own. It may come back with another model.
+
+        What else fails while it rests was sent before, and makes the rest no longer.
+        """
         server.trouble = trouble
-        server.failures += 1
         server.style = None
+        if server.rests_until > self._clock():
+            return
+        server.failures += 1
         if server.failures >= _OPENS_AFTER:
             rest = min(_LONGEST_REST, _FIRST_REST * 2 ** (server.failures - _OPENS_AFTER))
             server.rests_until = self._clock() + rest * random.uniform(0.75, 1.25)  # noqa: S311 - jitter

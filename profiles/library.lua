@@ -215,6 +215,10 @@ local function cut(stem, interest, lines, cutoff, config, restore)
   return #kept
 end
 
+local function forgotten_before(stem)
+  return tonumber(redis.call('HGET', stem .. ':rules', 'forgotten_before')) or -1
+end
+
 local function ruled(stem)
   redis.call('HINCRBY', stem .. ':meta', 'rules', 1)
   redis.call('HSET', stem .. ':meta', 'schema', SCHEMA)
@@ -230,6 +234,9 @@ local function forget(keys, args)
     if entries > 0 then receipt[#receipt + 1], receipt[#receipt + 2] = key, entries end
   end
 
+  -- A command that comes again must not cut what happened since down to the evidence kept of it.
+  local mark = forgotten_before(stem)
+  if at <= mark then return receipt end
   local why = redis.call('HGETALL', stem .. ':why')
   local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest')) or -1
   for _, stance in ipairs(STANCES) do
@@ -248,10 +255,9 @@ local function forget(keys, args)
     redis.call('HDEL', stem .. ':meta', 'newest', 'events')
   end
 
-  local mark = tonumber(redis.call('HGET', stem .. ':rules', 'forgotten_before')) or -1
   erased(stem .. ':rules', redis.call('HLEN', stem .. ':rules') - (mark >= 0 and 1 or 0))
   redis.call('DEL', stem .. ':rules')
-  redis.call('HSET', stem .. ':rules', 'forgotten_before', math.max(mark, at))
+  redis.call('HSET', stem .. ':rules', 'forgotten_before', at)
   ruled(stem)
   return receipt
 end
@@ -261,28 +267,25 @@ local function rule(keys, args)
   local stem, kind, interest, at, config = keys[1], args[1], args[2], tonumber(args[3]), cmsgpack.unpack(args[4])
   local field = kind .. ':' .. interest
   local before = tonumber(redis.call('HGET', stem .. ':rules', field)) or -1
-  local mark = tonumber(redis.call('HGET', stem .. ':rules', 'forgotten_before')) or -1
-  if at <= before or at <= mark then return 0 end
+  if at <= before or at <= forgotten_before(stem) then return 0 end
   redis.call('HSET', stem .. ':rules', field, at)
   ruled(stem)
   local muted = tonumber(redis.call('HGET', stem .. ':rules', 'mute:' .. interest)) or -1
   local unmuted = tonumber(redis.call('HGET', stem .. ':rules', 'unmute:' .. interest)) or -1
   local lines = redis.call('HGET', stem .. ':why', interest) or ''
-  if kind == 'mute' then
-    if muted >= unmuted then
-      cut(stem, interest, lines, muted, config, false)
-    end
-  elseif kind == 'unmute' and unmuted > muted and muted >= 0 then
-    cut(stem, interest, lines, unmuted, config, true)
+  if kind == 'mute' or kind == 'unmute' and unmuted > muted and muted >= 0 then
+    cut(stem, interest, lines, math.max(muted, unmuted), config, unmuted > muted)
   end
   return 1
 end
 
--- Take one event's (or, with `ref` "item:ID", one item's) contribution out again. Returns the interests it touched.
+-- Take out again what one event or, with `ref` "item:ID", one item's events up to `at` contributed. Returns the
+-- interests touched.
 local function retract(keys, args)
-  local stem, ref, at, config = keys[1], args[1], args[2], cmsgpack.unpack(args[3])
+  local stem, ref, at, config = keys[1], args[1], tonumber(args[2]), cmsgpack.unpack(args[3])
   local item = ref:match('^item:(.*)$')
-  if redis.call('HEXISTS', stem .. ':rules', 'retract:' .. ref) == 1 then return {} end
+  local before = tonumber(redis.call('HGET', stem .. ':rules', 'retract:' .. ref)) or -1
+  if at <= before or at <= forgotten_before(stem) then return {} end
   redis.call('HSET', stem .. ':rules', 'retract:' .. ref, at)
   ruled(stem)
   local touched = {}
@@ -291,7 +294,7 @@ local function retract(keys, args)
     local interest, kept, found = why[i], {}, false
     for line in why[i + 1]:gmatch('[^\n]+') do
       local piece = cjson.decode(line)
-      if piece.event == ref or (item and piece.target == item) then
+      if piece.event == ref or (item and piece.target == item and piece.at <= at) then
         found = true
         for name, half_life in pairs(config.horizons) do
           local key = stem .. ':' .. stance_set(piece.stance) .. ':' .. name

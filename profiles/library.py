@@ -116,16 +116,16 @@ def text(value: object) -> str:
 def parse_rules(version: int, fields: Mapping[str, str]) -> Rules:
     """The hash ``:rules`` as a value: ``mute:INTEREST`` and its like, ``retract:REF``, ``forgotten_before``."""
     rulings: dict[str, dict[str, int]] = {name: {} for name in _RULINGS.values()}
-    retracted = set()
+    retracted = {}
     for name, value in fields.items():
         kind, _, subject = name.partition(":")
         if kind in _RULINGS:
             rulings[_RULINGS[kind]][subject] = int(value)
         elif kind == "retract":
-            retracted.add(subject)
+            retracted[subject] = int(value)
     return Rules(
         version=version,
         forgotten_before=int(fields.get("forgotten_before", -1)),
-        retracted=frozenset(retracted),
+        retracted=retracted,
         **rulings,
     )

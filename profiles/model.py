@@ -74,7 +74,7 @@ class Rules:
     unmuted: Mapping[str, int] = field(default_factory=dict)
     pinned: Mapping[str, int] = field(default_factory=dict)
     unpinned: Mapping[str, int] = field(default_factory=dict)
-    retracted: frozenset[str] = frozenset()
+    retracted: Mapping[str, int] = field(default_factory=dict)
 
     def is_muted(self, interest: str) -> bool:
         """Whether the interest is muted now: its newest mute is not followed by an unmute."""
@@ -85,11 +85,14 @@ class Rules:
         return interest in self.pinned and self.pinned[interest] > self.unpinned.get(interest, -1)
 
     def admits(self, observation: Observation) -> bool:
-        """Whether the event may count at all: neither forgotten nor retracted."""
+        """Whether the event may count at all: neither forgotten nor retracted.
+
+        An item's retraction takes what happened up to it, so that it commutes with late events and with a forget.
+        """
         return (
             observation.at > self.forgotten_before
             and observation.event_id not in self.retracted
-            and (observation.target is None or f"item:{observation.target}" not in self.retracted)
+            and observation.at > self.retracted.get(f"item:{observation.target}", -1)
         )
 
     def admits_interest(self, interest: str, at: int) -> bool:

@@ -112,17 +112,15 @@ def kind_of(body: Mapping[str, Any]) -> TopicKind | None:
         if body.get("topic") in (topic_kind.value, topic):
             return topic_kind
     event = normalise(body)
-    kind = event.get("kind")
-    if "command" in event:
-        return TopicKind.COMMANDS
-    if "text" in event and "user_id" in event and kind in tuple(CommentKind):
-        return TopicKind.COMMENTS
-    if "action" in event:
-        return TopicKind.CLICKS
-    if kind in _ONLY_ITEMS:
-        return TopicKind.ITEMS
-    if "user_id" in event:
-        return TopicKind.COMMENTS if "text" in event or "kind" in event else TopicKind.CLICKS
-    if "title" in event or "item_id" in event:
-        return TopicKind.ITEMS
-    return TopicKind.COMMENTS if "text" in event else None
+    kind, has_user, has_text = event.get("kind"), "user_id" in event, "text" in event
+    shapes = (
+        (TopicKind.COMMANDS, "command" in event),
+        (TopicKind.COMMENTS, has_user and has_text and kind in tuple(CommentKind)),
+        (TopicKind.CLICKS, "action" in event),
+        (TopicKind.ITEMS, kind in _ONLY_ITEMS),
+        (TopicKind.COMMENTS, has_user and (has_text or "kind" in event)),
+        (TopicKind.CLICKS, has_user),
+        (TopicKind.ITEMS, "title" in event or "item_id" in event),
+        (TopicKind.COMMENTS, has_text),
+    )
+    return next((topic_kind for topic_kind, fits in shapes if fits), None)

@@ -13,7 +13,7 @@ import msgspec
 from .aliases import ALIASES, kind_of, normalise
 from .events import Click, Command, CommandKind, Comment, Event, Item, Reason, Rejected, Tombstone, TopicKind
 from .instants import Instant, to_instant
-from .rejections import of_convert_error, of_json_error
+from .rejections import of_convert_error, of_json_error, of_other_json
 
 __all__ = ["Decoder", "kind_of", "normalise"]
 
@@ -24,6 +24,7 @@ _TYPES: dict[TopicKind, type[_Payload]] = {
     TopicKind.ITEMS: Item,
     TopicKind.COMMANDS: Command,
 }
+_RULINGS = (CommandKind.MUTE, CommandKind.UNMUTE, CommandKind.PIN, CommandKind.UNPIN)
 
 
 def _decode_hook(kind: type, value: object) -> object:
@@ -91,7 +92,7 @@ class Decoder:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return of_json_error(value, error, typed_error)
         if not isinstance(body, dict):
-            return Rejected(Reason.NOT_AN_OBJECT, f"JSON, but of type {type(body).__name__}: send one JSON object")
+            return of_other_json(body)
         try:
             event = msgspec.convert(normalise(body, headers), self._type, dec_hook=_decode_hook)
         except RecursionError:
@@ -122,9 +123,11 @@ def _click_problem(click: Click) -> Rejected | None:
     if click.item_id is not None:
         return _nul("item_id") if "\0" in click.item_id else _user_problem(click)
     item = click.item
-    if item is not None and (item.title or item.text or item.category or item.tags):
-        return _user_problem(click)
-    return Rejected(Reason.MISSING_FIELD, "a click needs item_id, or an item with a title", "item_id")
+    if item is None:
+        return Rejected(Reason.MISSING_FIELD, "a click needs item_id, or an item with a title", "item_id")
+    if not (item.title or item.text or item.category or item.tags):
+        return Rejected(Reason.ITEM_WITHOUT_TEXT, "the item inside a click needs a title: add it, or item_id", "item")
+    return _user_problem(click)
 
 
 def _comment_problem(comment: Comment) -> Rejected | None:
@@ -140,15 +143,13 @@ def _item_problem(item: Item) -> Rejected | None:
 
 
 def _command_problem(command: Command) -> Rejected | None:
-    if command.command is CommandKind.RETRACT:
-        field, value, what = "event_ref", command.event_ref, "retract needs event_ref: an event id, or item:ID"
-    elif command.command is not CommandKind.FORGET:
-        field, value, what = "interest", command.interest, f"{command.command} needs the interest it is about"
-    else:
-        return _user_problem(command)
-    if not value:
-        return Rejected(Reason.MISSING_FIELD, what, field)
-    return _nul(field) if "\0" in value else _user_problem(command)
+    if command.command is CommandKind.RETRACT and not command.event_ref:
+        return Rejected(Reason.MISSING_FIELD, "retract needs event_ref: an event id, or item:ID", "event_ref")
+    if command.command in _RULINGS and not command.interest:
+        return Rejected(Reason.MISSING_FIELD, f"{command.command} needs the interest it is about", "interest")
+    if "\0" in (command.event_ref or ""):
+        return _nul("event_ref")
+    return _nul("interest") if "\0" in (command.interest or "") else _user_problem(command)
 
 
 _PROBLEMS: dict[TopicKind, Callable[[Any], Rejected | None]] = {

@@ -39,7 +39,7 @@ EventRef = Annotated[
         description="what to take back: an event id, or item:ID for all about one item",
     ),
 ]
-InForceFrom = Annotated[Instant, Meta(description="from when this text of the item is in force; default: its Kafka time")]
+InForceFrom = Annotated[Instant, Meta(description="from when this text is in force; default: its Kafka time")]
 
 
 class TopicKind(StrEnum):
@@ -207,35 +207,39 @@ class Rejected(msgspec.Struct, frozen=True):
     field: str | None = None
 
 
+Base64 = Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})]
+Rfc3339 = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A rejected event with its origin. ``key``, ``value`` and ``headers`` are the original bytes in base64."""
 
     reason: Reason
-    detail: str
-    field: str | None = None
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: str | None
-    value: str
-    headers: dict[str, str]
-    rejected_at: str
+    detail: Annotated[str, Meta(description="what the producer has to change")]
+    field: Annotated[str, Meta(description="the field it is about")] | None = None
+    topic: Annotated[str, Meta(description="where the record was read")]
+    partition: Annotated[int, Meta(description="its partition")]
+    offset: Annotated[int, Meta(description="its offset")]
+    timestamp_ms: Annotated[int, Meta(description="its Kafka timestamp, epoch milliseconds")]
+    key: Annotated[Base64, Meta(description="its key, base64")] | None
+    value: Annotated[Base64, Meta(description="its value, base64; empty for none")]
+    headers: Annotated[dict[str, Base64], Meta(description="its headers, values in base64")]
+    rejected_at: Annotated[Rfc3339, Meta(description="when the worker rejected it")]
 
 
 class Change(msgspec.Struct, frozen=True):
     """One interest's new weight, at the ``at`` of its update."""
 
-    interest: str
-    stance: str
-    horizon: str
-    weight: float
+    interest: Annotated[str, Meta(description="the interest as the profile names it")]
+    stance: Annotated[str, Meta(extra_json_schema={"enum": ["like", "dislike"]})]
+    horizon: Annotated[str, Meta(description="the time scale, such as now or lasting")]
+    weight: Annotated[float, Meta(description="1 is one fresh click; it halves each half-life of the horizon")]
 
 
 class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
     """What one batch changed in one profile. ``at`` is the newest event time in it, RFC 3339."""
 
-    user_id: str
-    at: str
-    events: int
+    user_id: Annotated[str, Meta(description="whose profile changed")]
+    at: Annotated[Rfc3339, Meta(description="the moment for which the weights are given")]
+    events: Annotated[int, Meta(description="how many events were applied")]
     changes: list[Change]

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 import structlog
@@ -49,7 +50,8 @@ class Lanes(Generic[P]):
     acknowledged meanwhile.
 
     With ``join`` the batches that are ready by the time a partition's turn comes are applied as one: the further
-    behind the worker is, the more events of one user share a write.
+    behind the worker is, the more events of one user share a write. It is half of those in flight at most, so that
+    there is always something to prepare meanwhile.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Lanes(Generic[P]):
         self._prepare = prepare
         self._apply = apply
         self._join = join
+        self._most_joined = max(1, max_in_flight // 2)
         self._slots = asyncio.Semaphore(max_in_flight)
         self._tasks: dict[Partition, set[asyncio.Task[None]]] = {}
         self._newest: dict[Partition, tuple[asyncio.Task[None], _Ride[P]]] = {}
@@ -125,7 +128,7 @@ class Lanes(Generic[P]):
         if before is not None and before.cancelled():
             return
         if not ride.applied:
-            together = list(ride.ready()) if self._join else [ride]
+            together = list(islice(ride.ready(), self._most_joined)) if self._join else [ride]
             if self._join and len(together) > 1:
                 prepared = self._join([r.prepared for r in together if r.prepared is not None])
             await self._insist(self._apply, prepared, ride.batch)

@@ -1,8 +1,8 @@
 """What a decoding error means to the producer: a reason of the closed list, the field, and what to send instead."""
 
 import re
-from enum import EnumType
-from typing import Any, get_args
+from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -13,6 +13,9 @@ _AT = re.compile(r" - at .*`\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _TYPES = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)\s*[,\]}]")
+_LIMIT = re.compile(r"Expected `([^`]+)` (.+)")
+_TOO_LARGE = "a number is too large for a double: send a smaller one"
+_PYTHON_NAMES = ((list, "an array"), (str, "a string"), (int | float, "a number or a boolean"))
 _JSON_NAMES = {
     "str": "a string",
     "int": "an integer",
@@ -35,12 +38,18 @@ def of_json_error(value: bytes, error: Exception, typed_error: Exception | None)
         return Rejected(Reason.INVALID_JSON, "not UTF-8: encode the JSON in UTF-8")
     if not_finite := _NOT_FINITE.search(value):
         name = not_finite[1].decode()
-        return Rejected(Reason.BAD_NUMBER, f"{name} is no JSON number: leave the field out, or send null")
+        return Rejected(Reason.INVALID_JSON, f"{name} is no JSON number: leave the field out, or send null")
     if isinstance(error, msgspec.ValidationError):
-        return Rejected(Reason.BAD_NUMBER, "a number is too large: send one that a double can hold", _field(f"{typed_error}"))
+        return Rejected(Reason.BAD_NUMBER, _TOO_LARGE, _field(f"{typed_error}"))
     if value[:1] == b"\0":
         return Rejected(Reason.INVALID_JSON, "starts with a schema registry's frame: send plain JSON without it")
     return Rejected(Reason.INVALID_JSON, f"{error}: send one JSON object in UTF-8")
+
+
+def of_other_json(body: object) -> Rejected:
+    """The reject of JSON that is no object."""
+    sort = next((name for kind, name in _PYTHON_NAMES if isinstance(body, kind)), "null")
+    return Rejected(Reason.NOT_AN_OBJECT, f"{sort} is no event: send one JSON object")
 
 
 def of_convert_error(error: msgspec.ValidationError, kind: type[msgspec.Struct]) -> Rejected:
@@ -51,15 +60,16 @@ def of_convert_error(error: msgspec.ValidationError, kind: type[msgspec.Struct])
         return Rejected(Reason.MISSING_FIELD, f"add {missing[1]}", missing[1])
     if isinstance(error.__cause__, BadTimeError):
         return Rejected(Reason.BAD_TIME, str(error.__cause__), field)
-    what = message.split(" - at")[0]
-    if what.startswith("Invalid enum value"):
-        return Rejected(Reason.UNKNOWN_VALUE, f"{what[8:]} is not known here: send one of {_choices(kind, field)}", field)
-    if "of length" in what:
-        return Rejected(Reason.BAD_ID, f"{what[0].lower()}{what[1:]} characters", field)
+    what = message.split(" - at", maxsplit=1)[0]
     if types := _TYPES.search(what):
-        wanted = " or ".join(_JSON_NAMES.get(name, name) for name in types[1].split(" | "))
-        return Rejected(Reason.WRONG_TYPE, f"send {wanted}, not {_JSON_NAMES.get(types[2], types[2])}", field)
-    return Rejected(Reason.BAD_NUMBER, f"{what[0].lower()}{what[1:]}", field)
+        return Rejected(Reason.WRONG_TYPE, f"send {_named(types[1])}, not {_named(types[2])}", field)
+    if limit := _LIMIT.search(what):
+        reason = Reason.BAD_ID if limit[1] == "str" else Reason.BAD_NUMBER
+        return Rejected(reason, f"send {_named(limit[1])} {limit[2]}", field)
+    if what.startswith("Invalid enum value"):
+        choices = ", ".join(_choices(kind, field))
+        return Rejected(Reason.UNKNOWN_VALUE, f"{what.split(maxsplit=3)[3]} is not known: send one of {choices}", field)
+    return Rejected(Reason.BAD_NUMBER, _TOO_LARGE, field)
 
 
 def _field(message: str) -> str | None:
@@ -67,7 +77,10 @@ def _field(message: str) -> str | None:
     return (at[1] or None) if at else None
 
 
-def _choices(kind: type[msgspec.Struct], field: str | None) -> str:
+def _named(types: str) -> str:
+    return " or ".join(_JSON_NAMES.get(name, name) for name in types.removesuffix(" | null").split(" | "))
+
+
+def _choices(kind: type[msgspec.Struct], field: str | None) -> list[str]:
     types: list[Any] = [f.type for f in msgspec.structs.fields(kind) if f.name == field]
-    enums = [t for t in (*types, *(a for t in types for a in get_args(t))) if isinstance(t, EnumType)]
-    return ", ".join(str(member.value) for enum in enums for member in enum)
+    return [str(member.value) for enum in types if isinstance(enum, type) and issubclass(enum, Enum) for member in enum]

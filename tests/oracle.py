@@ -28,7 +28,7 @@ class Commands:
     forgotten_before: dict[str, int] = field(default_factory=dict)
     muted: dict[tuple[str, str], int] = field(default_factory=dict)
     unmuted: dict[tuple[str, str], int] = field(default_factory=dict)
-    retracted: set[tuple[str, str]] = field(default_factory=set)
+    retracted: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def weights(
@@ -58,9 +58,10 @@ def weights(
 
 
 def _counts(event: Shown, commands: Commands) -> bool:
-    refs = {event.event_id, f"item:{event.target}"}
-    return event.at > commands.forgotten_before.get(event.user, -1) and not any(
-        (event.user, ref) in commands.retracted for ref in refs
+    return (
+        event.at > commands.forgotten_before.get(event.user, -1)
+        and (event.user, event.event_id) not in commands.retracted
+        and event.at > commands.retracted.get((event.user, f"item:{event.target}"), -1)
     )
 
 

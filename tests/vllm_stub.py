@@ -18,6 +18,26 @@ CUT_OFF = '[{"e":"刘慈欣","c":"fiction","s":"like"},{"e":"三体","c":"bo'
 CUT_OFF_EARLY = '[{"e":"刘慈欣刘慈欣刘慈欣'
 GARBAGE = "Sure! Here is what I found: the user likes books."
 WHITE_SPACE = "[" + " \n" * 40
+COMPLETIONS = {
+    "garbage": (GARBAGE, "stop"),
+    "cut_off": (CUT_OFF, "length"),
+    "cut_off_early": (CUT_OFF_EARLY, "length"),
+    "white_space": (WHITE_SPACE, "length"),
+}
+_TOO_LONG = "This model's maximum context length is 2048 tokens. However, you requested 2100 tokens."
+
+
+def error(code: int, message: str) -> tuple[int, dict[str, Any]]:
+    return code, {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
+
+
+ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
+    "busy": error(429, "Too many requests"),
+    "unavailable": error(503, "The server is overloaded"),
+    "broken": error(500, "EngineCore encountered an issue."),
+    "too_long": error(400, _TOO_LONG),
+    "unauthorized": (401, {"error": "Unauthorized"}),
+}
 
 
 @dataclass
@@ -47,42 +67,21 @@ class Stub:
             self.in_flight -= 1
 
     async def _answer(self, shape: str) -> Response:
-        match shape:
-            case "ok":
-                return completion(self.text)
-            case "garbage":
-                return completion(GARBAGE)
-            case "cut_off":
-                return completion(CUT_OFF, finish="length")
-            case "cut_off_early":
-                return completion(CUT_OFF_EARLY, finish="length")
-            case "white_space":
-                return completion(WHITE_SPACE, finish="length")
-            case "not_even_json":
-                return Response("<html>Bad gateway</html>", media_type="text/html")
-            case "busy":
-                headers = {"Retry-After": self.retry_after} if self.retry_after is not None else {}
-                return JSONResponse(error(429, "Too many requests"), 429, headers)
-            case "unavailable":
-                return JSONResponse(error(503, "The server is overloaded"), 503)
-            case "broken":
-                return JSONResponse(error(500, "EngineCore encountered an issue."), 500)
-            case "too_long":
-                why = "This model's maximum context length is 2048 tokens. However, you requested 2100 tokens."
-                return JSONResponse(error(400, why), 400)
-            case "unauthorized":
-                return JSONResponse({"error": "Unauthorized"}, 401)
-            case "silent":
-                await asyncio.sleep(30)
-        raise AssertionError(shape)
+        if shape == "silent":
+            await asyncio.sleep(30)
+        if shape == "ok":
+            return completion(self.text)
+        if shape == "not_even_json":
+            return Response("<html>Bad gateway</html>", media_type="text/html")
+        if shape in COMPLETIONS:
+            return completion(*COMPLETIONS[shape])
+        status, body = ERRORS[shape]
+        after = {"Retry-After": self.retry_after} if shape == "busy" and self.retry_after is not None else {}
+        return JSONResponse(body, status, after)
 
     async def list_models(self, _: Request) -> Response:
         data = [{"id": m, "object": "model", "owned_by": "vllm", "max_model_len": 2048} for m in self.models]
         return JSONResponse({"object": "list", "data": data})
-
-
-def error(code: int, message: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "BadRequestError", "param": None, "code": code}}
 
 
 def completion(text: str, finish: str = "stop") -> Response:
@@ -118,7 +117,7 @@ async def serving(stub: Stub | None = None) -> AsyncIterator[Stub]:
     )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
     task = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     stub.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
     try:

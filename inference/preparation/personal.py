@@ -13,16 +13,18 @@ _PASSPORT = re.compile(r"(?<![A-Za-z0-9])[EGDSPH]\d{8}(?!\d)")
 _IP_ADDRESS = re.compile(r"(?<![\d.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?![\d.]*\d)")
 _ACCOUNT = re.compile(
     r"((?:微信号?|[vV][xX]|WeChat|wechat|weixin|QQ号?|qq号?|[qQ]群|订单号?|单号|order (?:no\.?|number|id)|order)"
-    r"\s*(?:是|为|is)?\s*[:：#]?\s*)([A-Za-z0-9_-]*\d[A-Za-z0-9_-]{4,})"
+    r"\s*(?:是|为|is)?\s*[:：#]?\s*)((?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{5,})"
 )
 _STREET_EN = re.compile(
     r"(?<!\w)\d{1,5}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.]*\s+){1,3}"
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Way|Place|Pl|Terrace|Close|Crescent)\b\.?"
     r"(?:,?\s+(?:Apt|Apartment|Suite|Unit|Flat|#)\.?\s*\w+)?(?:,?\s+[A-Z]{2}\s+\d{5}(?:-\d{4})?)?"
 )
+_PLACE = r"(?:(?![在住到寄是址给送去于])[\u4e00-\u9fff])"
 _STREET_ZH = re.compile(
-    r"(?:[\u4e00-\u9fff]{2,8}(?:省|自治区))?(?:[\u4e00-\u9fff]{2,7}[市州盟])?(?:[\u4e00-\u9fff]{1,7}[区县旗])?"
-    r"[\u4e00-\u9fff]{1,10}?(?:路|街|大道|巷|弄|胡同|小区|花园|苑|村)[\u4e00-\u9fff]{0,6}\d{1,5}(?:号|弄|栋|幢|号楼)"
+    rf"(?:{_PLACE}{{2,8}}(?:省|自治区))?(?:{_PLACE}{{2,7}}[市州盟])?(?:{_PLACE}{{1,7}}[区县旗])?"
+    rf"{_PLACE}{{1,10}}?"
+    r"(?:路|街|大道|巷|弄|胡同|小区|花园|苑|村)[\u4e00-\u9fff]{0,6}\d{1,5}(?:号|弄|栋|幢|号楼)"
     r"(?:[\u4e00-\u9fff]{0,6}\d{1,4}(?:栋|幢|号楼|单元|室|号|楼|层))*(?:\d{3,4}室?)?"
 )
 _CARD_LENGTHS = range(13, 20)

@@ -21,6 +21,7 @@ _LOG = "training.jsonl"
 _LOWEST = 0.05
 _WINDOW = 16
 _CLIP = 1.0
+_JUDGED_AT_ONCE = 128
 
 
 def run(config: TrainingConfig) -> dict[str, float]:
@@ -132,7 +133,7 @@ class _Run:
         started = time.monotonic()
         network = self._model.snapshot()
         prompts = [self._model.encode(example, self._config.max_tokens)[0] for example in self._held]
-        answers = self._model.answers(network, prompts, 2 * self._config.batch_size)
+        answers = self._model.answers(network, prompts, _JUDGED_AT_ONCE)
         metrics = score(answers, [example.row or {"gold": []} for example in self._held])
         better = not self._best or _merit(metrics) > _merit(self._best)
         self._without_gain = 0 if better else self._without_gain + 1

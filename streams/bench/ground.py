@@ -19,7 +19,8 @@ from .meters import Snapshot, cpu_seconds
 from .workload import Workload, applied, fill_catalogue, preload
 
 _START_SECONDS = 90.0
-_LOOK_SECONDS = 0.1
+_START_LOOK_SECONDS = 0.05
+_LOOK_SECONDS = 0.2
 _STALLED_SECONDS = 20.0
 _MICRO = 1e6
 _groups = count()
@@ -107,14 +108,11 @@ class Ground:
 
     def _await_first(self, process: "subprocess.Popen[bytes]", redis: Redis, users: list[str]) -> Snapshot:
         deadline = time.monotonic() + _START_SECONDS
-        empty = redis.dbsize()
-        while redis.dbsize() == empty:
-            if process.poll() is not None:
-                raise ContestantFailedError(f"ended with {process.returncode}")
-            if time.monotonic() > deadline:
+        while (now := self._look(process, redis, users)).events == 0:
+            if now.at > deadline:
                 raise ContestantFailedError(f"no event was applied within {_START_SECONDS:.0f} s")
-            time.sleep(0.02)
-        return self._look(process, redis, users)
+            time.sleep(_START_LOOK_SECONDS)
+        return now
 
     def _look(self, process: "subprocess.Popen[bytes]", redis: Redis, users: list[str]) -> Snapshot:
         if process.poll() is not None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +14,7 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 from redis import Redis
 
-from streams.embedded import EmbeddedBroker, EmbeddedRedis
+from streams.embedded import EmbeddedBroker, EmbeddedRedis, speaks_kafka
 from streams.settings import load_settings
 from streams.topics import DEAD_LETTERS, ensure_topics, topic_names
 from tests.brokers import ApacheKafka
@@ -44,6 +45,7 @@ class ProxiedKafka(ApacheKafka):
     def __init__(self, advertised: int) -> None:
         super().__init__(Path(os.environ["KAFKA_HOME"]).resolve())
         self._advertised = advertised
+        self._was_up = False
 
     def prepare(self) -> None:
         super().prepare()
@@ -53,25 +55,33 @@ class ProxiedKafka(ApacheKafka):
         properties.write_text("\n".join(mine if line.startswith("advertised.") else line for line in lines))
 
 
+    def answers(self) -> bool:
+        """Asking for the cluster goes through the proxy, which may be broken when a schedule starts it again."""
+        self._was_up = self._was_up or super().answers()
+        return self._was_up and speaks_kafka(self.port)
+
+
 class Ground:
     """The servers, open until the ``with`` ends. Workers use ``environment``; the referee reads Valkey directly."""
 
     def __init__(self, broker: str) -> None:
         self.durable_broker = broker == "apache-kafka"
-        self._stack = ExitStack()
         self.group = "faults"
 
     def __enter__(self) -> Self:
-        enter = self._stack.enter_context
-        self.broker_proxy = enter(Proxy(lambda: self.broker.port))
-        broker = ProxiedKafka if self.durable_broker else ProxiedTansu
-        self.broker = enter(broker(self.broker_proxy.port))
-        self.redis_server = enter(EmbeddedRedis(durable=True))
-        self.redis_proxy = enter(Proxy(lambda: self.redis_server.port))
-        self.redis = Redis.from_url(self.redis_server.url)
-        ensure_topics(load_settings(kafka_bootstrap=self.bootstrap, partitions=PARTITIONS))
-        self.log = Log(self.bootstrap, lambda: self.group)
-        self._stack.callback(self.log.close)
+        with ExitStack() as opening:
+            enter = opening.enter_context
+            self.broker_proxy = enter(Proxy(lambda: self.broker.port))
+            broker = ProxiedKafka if self.durable_broker else ProxiedTansu
+            self.broker = broker(self.broker_proxy.port)
+            enter(self.broker)
+            self.redis_server = enter(EmbeddedRedis(durable=True))
+            self.redis_proxy = enter(Proxy(lambda: self.redis_server.port))
+            self.redis = Redis.from_url(self.redis_server.url)
+            ensure_topics(load_settings(kafka_bootstrap=self.bootstrap, partitions=PARTITIONS))
+            self.log = Log(self.bootstrap, lambda: self.group)
+            opening.callback(self.log.close)
+            self._stack = opening.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,6 +142,7 @@ class Log:
                     time.sleep(ahead)
                 try:
                     future = producer.send(names[message.kind], message.value, message.key.encode())
+                    future.add_callback(partial(self._note, message))
                 except KafkaError:
                     future = None
                 sending.append((message, future))
@@ -140,7 +151,7 @@ class Log:
                 try:
                     if future is None:
                         raise KafkaError
-                    self._note(message, future.get(timeout=_PUBLISH_SECONDS))
+                    future.get(timeout=_PUBLISH_SECONDS)
                 except KafkaError:
                     failed.append(message)
             pending, pace = failed, 0.0

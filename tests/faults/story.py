@@ -128,16 +128,15 @@ def _take(commands: Commands, user: str, kind: str, subject: str, at: int) -> No
     """What a command means beside the earlier ones: forgetting also forgets what the user had ruled before."""
     if kind == "forget":
         commands.forgotten_before[user] = at
-        for rulings in (commands.muted, commands.unmuted):
+        for rulings in (commands.muted, commands.unmuted, commands.retracted):
             for key in [key for key in rulings if key[0] == user]:
                 del rulings[key]
-        commands.retracted -= {ref for ref in commands.retracted if ref[0] == user}
     elif kind == "mute":
         commands.muted[user, subject] = at
     elif kind == "unmute":
         commands.unmuted[user, subject] = at
     elif kind == "retract":
-        commands.retracted.add((user, subject))
+        commands.retracted[user, subject] = at
 
 
 def _bad(rng: random.Random, prefix: str) -> list[tuple[Message, str]]:
@@ -153,7 +152,7 @@ def _bad(rng: random.Random, prefix: str) -> list[tuple[Message, str]]:
                 (json.dumps([name]).encode(), "not_an_object"),
                 (json.dumps({**click, "action": "teleport"}).encode(), "unknown_value"),
                 (json.dumps({**click, "occurred_at": "yesterday"}).encode(), "bad_time"),
-                (json.dumps({**click, "user_id": None}).encode(), "wrong_type"),
+                (json.dumps({**click, "user_id": [1]}).encode(), "wrong_type"),
                 (json.dumps({k: v for k, v in click.items() if k != "user_id"}).encode(), "missing_field"),
                 (json.dumps({**click, "item_id": "i-nowhere"}).encode(), "unknown_item"),
             ]

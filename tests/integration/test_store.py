@@ -156,10 +156,49 @@ async def test_retract_takes_exactly_one_contribution_out(redis, store, referenc
         Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.5),), "book" if n == 2 else None) for n in range(4)
     ]
     await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
-    assert await store.retract("u", reference, START) == ["a"]
-    assert await store.retract("u", reference, START) == []
+    assert await store.retract("u", reference, START + 5 * MINUTE) == ["a"]
+    assert await store.retract("u", reference, START + 5 * MINUTE) == []
     await store.record("comments/0", [observation(shown[2], 0)])
-    await assert_equals_oracle(redis, shown, Commands(retracted={("u", reference)}))
+    await assert_equals_oracle(redis, shown, Commands(retracted={("u", reference): START + 5 * MINUTE}))
+
+
+async def test_a_forget_that_comes_again_takes_nothing_that_happened_since(redis, store):
+    """More than the evidence keeps: what a second cut would leave of it."""
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.0),)) for n in range(30)]
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown[:10])])
+    await store.forget("u", START + 9 * MINUTE)
+    await store.rule("u", "mute", "b", START + 10 * MINUTE)
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown[10:], 10)])
+    assert not (await store.forget("u", START + 9 * MINUTE)).removed
+    assert not await store.rule("u", "mute", "b", START + 10 * MINUTE)
+    await assert_equals_oracle(redis, shown, Commands(forgotten_before={"u": START + 9 * MINUTE}))
+
+
+@pytest.mark.parametrize("order", [("mute", "unmute"), ("unmute", "mute")])
+async def test_mute_and_unmute_may_come_in_either_order(redis, store, order):
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.0),)) for n in range(5)]
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
+    at = {"mute": START + MINUTE, "unmute": START + 3 * MINUTE}
+    for ruling in order:
+        await store.rule("u", ruling, "a", at[ruling])
+    commands = Commands(muted={("u", "a"): at["mute"]}, unmuted={("u", "a"): at["unmute"]})
+    await assert_equals_oracle(redis, shown, commands)
+
+
+async def test_an_item_retracted_before_a_forget_is_free_after_it_in_any_order(redis, store):
+    """The click after both must count whether it comes before, between or after the commands, or they come again."""
+    commands = [
+        lambda user: store.retract(user, "item:book", START),
+        lambda user: store.forget(user, START + MINUTE),
+    ]
+    for place in range(3):
+        user = f"u{place}"
+        click = Shown(user, "e", START + 2 * MINUTE, (("a", "like", 1.0),), "book")
+        steps = [*commands, *commands]
+        steps.insert(place, lambda _, click=click: store.record("clicks/0", [observation(click, 1)]))
+        for step in steps:
+            await step(user)
+        await assert_equals_oracle(redis, [click])
 
 
 async def test_the_size_bound_keeps_the_strongest_and_is_counted(redis):

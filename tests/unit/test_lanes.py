@@ -109,7 +109,7 @@ async def test_what_fails_is_tried_until_it_works_and_the_next_one_waits(work):
 
 
 async def test_what_is_ready_when_its_turn_comes_is_applied_as_one(work):
-    lanes = Lanes(work.prepare, work.apply, max_in_flight=5, join=list)
+    lanes = Lanes(work.prepare, work.apply, max_in_flight=6, join=list)
     first, second, third, slow, last = batches = [batch(n * 10) for n in range(5)]
     release, release_slow = work.hold(first), work.hold(slow)
     await work.submit(lanes, *batches)

@@ -67,7 +67,7 @@ def test_evidence_is_bounded_and_newest_first():
 
 
 def test_rules_forbid_but_do_not_hide():
-    rules = Rules(version=1, forgotten_before=START, retracted=frozenset({"e2"}))
+    rules = Rules(version=1, forgotten_before=START, retracted={"e2": START})
     update = plan("c/0", [observation(0), observation(1, START + 1), observation(2, START + 2)], Policy(), rules)
     assert (update.events, update.last, list(update.event_ids)) == (1, 2, ["e0", "e1", "e2"])
 

@@ -99,9 +99,8 @@ def tiny_model(tmp_path):
     backend.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = tokenizers.decoders.ByteLevel()
     folder = tmp_path / "base"
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>"
-    ).save_pretrained(folder)
+    marks = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **marks).save_pretrained(folder)
     config = transformers.LlamaConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,

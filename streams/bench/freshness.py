@@ -1,0 +1,123 @@
+"""From an event to its profile, at several loads: what a user would wait."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+from zlib import crc32
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
+
+from profiles import keys
+from streams.topics import CLICKS, topic_names
+
+from .contestants import OURS, ContestantFailedError, by_name, running
+from .ground import Ground, prepared
+from .workload import ITEMS, Workload, item_id
+
+LOADS = (0.2, 0.5, 0.8)
+_TICK = 0.01
+_WARM_SECONDS = 1.0
+_PROBE_SECONDS = 0.02
+_PROBE_LIMIT_SECONDS = 30.0
+_LOOK_SECONDS = 0.005
+_DRAINED_PROBES = 32
+_encode = msgspec.json.Encoder().encode
+
+
+def measure(*, events: int, seconds: float, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Latency of probe clicks, in milliseconds, while a producer keeps the worker at shares of its capacity.
+
+    Capacity is what the worker makes of a backlog here and now. A probe is a click of a user of its own, timed from
+    before it is sent until its profile is there: producer, broker, worker and Redis are all in it.
+    """
+    workload = Workload(events, until_ms=int(time.time() * 1000))
+    with prepared(workload) as ground:
+        capacity = ground.run(by_name(OURS), 5000, 10.0).throughput
+        tell(f"capacity {capacity:,.0f} events/s")
+        loads = {}
+        for load in LOADS:
+            loads[f"{load:.0%}"] = asyncio.run(_at(ground, capacity * load, seconds))
+            tell(f"at {load:.0%}: {loads[f'{load:.0%}']}")
+    return {"capacity": capacity, "loads": loads}
+
+
+async def _at(ground: Ground, rate: float, seconds: float) -> dict[str, float]:
+    await asyncio.to_thread(ground.clear)
+    topic = topic_names()[CLICKS]
+    producer = AIOKafkaProducer(bootstrap_servers=ground.broker.bootstrap, linger_ms=2)
+    redis = Redis.from_url(ground.redis.url)
+    probing = _Probing(producer, redis, topic)
+    await producer.start()
+    try:
+        with running(by_name(OURS), ground.environment()):
+            await asyncio.gather(*(probing.probe() for _ in range(_DRAINED_PROBES)))
+            load = asyncio.create_task(_keep_sending(producer, topic, ground.workload, rate))
+            await asyncio.sleep(_WARM_SECONDS)
+            probing.waits.clear()
+            until = time.monotonic() + seconds
+            probes = []
+            while time.monotonic() < until:
+                probes.append(asyncio.create_task(probing.probe()))
+                await asyncio.sleep(_PROBE_SECONDS)
+            await asyncio.gather(*probes)
+            load.cancel()
+    finally:
+        await producer.stop()
+        await redis.aclose()
+    return {"rate": rate, "probes": len(probing.waits), **quantiles(probing.waits)}
+
+
+class _Probing:
+    """Sends clicks of users of their own and waits until each shows."""
+
+    def __init__(self, producer: AIOKafkaProducer, redis: "Redis", topic: str) -> None:
+        self.waits: list[float] = []
+        self._producer = producer
+        self._redis = redis
+        self._topic = topic
+
+    async def probe(self) -> None:
+        user = f"probe-{uuid.uuid4()}"
+        started = time.monotonic()
+        await self._producer.send(self._topic, click(user, user), key=user.encode())
+        while not await self._redis.exists(keys.meta(user)):
+            if time.monotonic() - started > _PROBE_LIMIT_SECONDS:
+                raise ContestantFailedError(f"a click did not show within {_PROBE_LIMIT_SECONDS:.0f} s")
+            await asyncio.sleep(_LOOK_SECONDS)
+        self.waits.append((time.monotonic() - started) * 1000)
+
+
+def click(user: str, event_id: str) -> bytes:
+    """A click of this moment on an item of the catalogue."""
+    event = {
+        "event_id": event_id,
+        "user_id": user,
+        "occurred_at": round(time.time() * 1000),
+        "action": "click",
+        "item_id": item_id(crc32(event_id.encode()) % ITEMS),
+    }
+    return _encode(event)
+
+
+async def _keep_sending(producer: AIOKafkaProducer, topic: str, workload: Workload, rate: float) -> None:
+    """Clicks of the workload's users at a steady rate, in small portions."""
+    names, run = workload.user_names(), uuid.uuid4().hex[:8]
+    started, sent = time.monotonic(), 0
+    while True:
+        due = round((time.monotonic() - started) * rate)
+        for n in range(sent, due):
+            user = names[n * 7919 % len(names)]
+            await producer.send(topic, click(user, f"{run}-{n}"), key=user.encode())
+        sent = due
+        await asyncio.sleep(_TICK)
+
+
+def quantiles(waits: list[float]) -> dict[str, float]:
+    """The waits at p50, p99 and p99.9."""
+    ordered = sorted(waits)
+    last = len(ordered) - 1
+    return {f"p{q:g}".replace(".", "_"): ordered[min(last, int(len(ordered) * q / 100))] for q in (50, 99, 99.9)}

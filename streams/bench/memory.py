@@ -1,0 +1,62 @@
+"""What a user costs in Redis: written by the real store, asked of the server."""
+
+import asyncio
+import time
+from typing import Any
+
+from redis import Redis
+
+from profiles.model import Observation, Signal, Stance
+from profiles.policy import MICROSECONDS, Policy
+from profiles.store import ProfileStore
+from streams.embedded import EmbeddedRedis
+
+METARANK_BYTES = 860
+"""A user, as metarank publishes it for its own features."""
+
+_INTERESTS = 20
+_EVENTS = 40
+_BATCH = 100
+
+
+def measure(*, users: int) -> dict[str, Any]:
+    """Bytes a user for 20 interests in two horizons: without evidence, with it, and without the list of event ids."""
+    variants = {
+        "without_evidence": Policy(evidence_per_interest=0),
+        "with_evidence": Policy(),
+        "without_evidence_and_duplicate_window": Policy(evidence_per_interest=0, duplicate_window=0),
+    }
+    return {
+        "users": users,
+        "interests": _INTERESTS,
+        "horizons": 2,
+        "events_per_user": _EVENTS,
+        "bytes_per_user": {name: _bytes(policy, users) for name, policy in variants.items()},
+        "metarank_bytes_per_user": METARANK_BYTES,
+    }
+
+
+def _bytes(policy: Policy, users: int) -> float:
+    with EmbeddedRedis() as server:
+        return asyncio.run(_fill(server.url, policy, users)) / users
+
+
+async def _fill(url: str, policy: Policy, users: int) -> int:
+    from redis.asyncio import Redis as AsyncRedis  # noqa: PLC0415 - two clients of one name
+
+    with Redis.from_url(url) as asking:
+        redis = AsyncRedis.from_url(url)
+        store = ProfileStore(redis, policy)
+        await store.prepare()
+        before = int(asking.info("memory")["used_memory_dataset"])
+        now = int(time.time() * MICROSECONDS)
+        for first in range(0, users, _BATCH):
+            batch = [_observation(user, n, now) for user in range(first, first + _BATCH) for n in range(_EVENTS)]
+            await store.record("clicks/0", batch)
+        await redis.aclose()
+        return int(asking.info("memory")["used_memory_dataset"]) - before
+
+
+def _observation(user: int, n: int, now: int) -> Observation:
+    signal = Signal(f"concept-{(user + n % _INTERESTS) % 400:03d}", Stance.LIKE, 1.0, f"Item {n} #0123456789abcdef", "v1")
+    return Observation(f"u{user:07d}", f"click-{user}-{n}", user * _EVENTS + n, now - n * MICROSECONDS, (signal,), f"i{n}")
