@@ -18,10 +18,14 @@ class Tier(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text to read. ``context`` is what it is about (an item's title), never a source of entities."""
+    """A text to read. ``context`` is what it is about (an item's title), never a source of entities.
+
+    ``item`` marks an item's own text: it is always about something, so the question whether it is chatter is not put.
+    """
 
     text: str
     context: str = ""
+    item: bool = False
 
 
 @dataclass(frozen=True, slots=True)

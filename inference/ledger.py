@@ -38,8 +38,8 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def digest(passage: Passage, reader: str, variant: str = "") -> str:
-    """The hash of all that decides a reading: text, context, reader, variant and schema."""
-    parts = (str(SCHEMA), reader, variant, passage.context, passage.text)
+    """The hash of all that decides a reading: text and what it is, context, reader, variant and schema."""
+    parts = (str(SCHEMA), reader, variant, "item" if passage.item else "", passage.context, passage.text)
     return xxh3_128_hexdigest("\x1f".join(parts).encode("utf-8", "surrogatepass"))
 
 

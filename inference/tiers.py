@@ -33,7 +33,10 @@ class GateExtractor:
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
         """Read the passages that are worth it; the others have no interests, and the reason among their steps."""
         prepared = await asyncio.to_thread(lambda: [prepare(p.text) for p in passages])
-        reasons = [worth_reading(p.text) for p in prepared]
+        reasons = [
+            None if passage.item else worth_reading(ready.text)
+            for passage, ready in zip(passages, prepared, strict=True)
+        ]
         worthy = [
             replace(passage, text=ready.text)
             for passage, ready, reason in zip(passages, prepared, reasons, strict=True)

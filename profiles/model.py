@@ -165,9 +165,8 @@ class Conflict:
     rules: Rules
 
 
-@dataclass(frozen=True, slots=True)
-class RankedInterest:
-    """One interest as a reader sees it: its weight at the instant asked for."""
+class RankedInterest(NamedTuple):
+    """One interest as a reader sees it: its weight at the instant asked for. A tuple, for a page shows many."""
 
     interest: str
     weight: float

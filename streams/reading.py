@@ -90,7 +90,7 @@ class ItemReader:
     async def versions(self, items: Sequence[tuple[Item | InlineItem, int]]) -> list[ItemVersion]:
         """Read the items, each given with the instant from which it is in force."""
         texts = [item_text(item) for item, _ in items]
-        extractions = await self._texts.read([Passage(text) for text in texts])
+        extractions = await self._texts.read([Passage(text, item=True) for text in texts])
         return [
             ItemVersion(
                 int(since), xxh3_64_hexdigest(text.encode()), item.title or excerpt(text), read.reader, read.interests

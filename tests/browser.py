@@ -60,7 +60,7 @@ class Page:
     async def until(self, script: str) -> Any:
         """Wait until the expression is true, and give its value."""
         async with asyncio.timeout(_WAIT_SECONDS):
-            while not (value := await self.run(script)):
+            while not (value := await self.run(script)):  # noqa: ASYNC110 - the event is in another process
                 await asyncio.sleep(0.05)
         return value
 
@@ -79,9 +79,10 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
 
-    async def picture(self, path: Path) -> None:
+    async def picture(self) -> bytes:
+        """The page as PNG."""
         answer = await self.send("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(answer["data"]))
+        return base64.b64decode(answer["data"])
 
 
 @contextlib.asynccontextmanager
@@ -116,6 +117,10 @@ async def open_browser(language: str = "en-US") -> AsyncIterator[Page]:
 
 async def _port(file: Path) -> int:
     async with asyncio.timeout(_START_SECONDS):
-        while not (file.exists() and file.read_text()):
+        while not (lines := _lines(file)):  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(0.05)
-    return int(file.read_text().split()[0])
+    return int(lines[0])
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []

@@ -68,10 +68,10 @@ def mixed_events(number: int, *, seed: int, users: int = 40) -> list[dict[str, A
     return items + events
 
 
-def read_texts(texts: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def read_texts(texts: Sequence[str], *flags: str) -> dict[str, list[dict[str, Any]]]:
     """What the embedded tier reads in each text, by the public command: the one thing the oracle takes as given."""
     lines = "\n".join(texts)
-    command = [sys.executable, "-m", "streams.cli", "extract", "-", "--json"]
+    command = [sys.executable, "-m", "streams.cli", "extract", "-", "--json", *flags]
     output = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
     return {row["text"]: row["interests"] for row in map(json.loads, output.splitlines())}
 
@@ -79,7 +79,7 @@ def read_texts(texts: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
 def shown(events: Sequence[dict[str, Any]]) -> list[Shown]:
     """The events as the oracle takes them, in the order given."""
     titles = {i: title for i, _, title in ITEMS}
-    readings = read_texts([*TEXTS, *titles.values()])
+    readings = read_texts(TEXTS) | read_texts(list(titles.values()), "--item")
     return [_shown(e, readings, titles) for e in events if "user_id" in e]
 
 

@@ -12,7 +12,7 @@ LIKE_ZH = (
 DISLIKE_ZH = (
     "讨厌 厌恶 恶心 难吃 难喝 难看 难听 难用 难闻 失望 后悔 踩雷 避雷 拔草 劝退 退货 退了 退款 退课 弃了 弃剧 弃坑 弃游 垃圾 烂 烂尾 太差 很差 差评 差劲 差 一星 坑 坑爹 坑人 智商税 割韭菜 翻车 无聊 没意思 没劲 枯燥 "
     "尴尬 油腻 做作 敷衍 糊弄 注水 拖沓 催眠 犯困 睡着 看不下去 听不下去 学不下去 受不了 受够 烦 烦死 吐了 无语 崩溃 生气 气死 骗 骗人 骗钱 忽悠 虚假 贵 不值 浪费 鸡肋 没用 掉漆 掉色 起球 缩水 坏了 裂 断 漏 卡 卡顿 "
-    "闪退 发热 发烫 异响 臭 刺鼻 腥 腻 齁 过敏 闷痘 粗糙 廉价 山寨 假货 冷淡 态度恶劣 再也不 不会再 别买 别去 别看 慎入 求你别 拉胯 拉垮 下头 毁 毁了 审美疲劳 吃灰 抠脚 呵呵 就这 不推荐 不喜欢 不好 不行 不爱 不如 算了"
+    "闪退 发热 发烫 异响 臭 刺鼻 腥 腻 齁 过敏 闷痘 粗糙 廉价 山寨 假货 冷淡 态度恶劣 再也不 不会再 别买 别去 别看 慎入 求你别 拉胯 拉垮 下头 毁 毁了 审美疲劳 吃灰 抠脚 呵呵 就这 不行 不如 算了"
 ).split()
 LIKE_EN = (
     "love loved loving loves adore adored like liked enjoy enjoyed enjoying favorite favourite fav best great amazing awesome excellent fantastic wonderful brilliant incredible perfect perfectly beautiful beautifully gorgeous "

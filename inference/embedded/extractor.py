@@ -57,23 +57,23 @@ class EmbeddedExtractor:
         return f"embedded-{self._head.version}"
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
-        """Read the passages off the event loop; identical texts are read once."""
-        texts = list(dict.fromkeys(p.text for p in passages))
+        """Read the passages off the event loop; identical ones are read once."""
+        distinct = list(dict.fromkeys(passages))
         loop = asyncio.get_running_loop()
-        found: dict[str, tuple[Interest, ...]] = {}
-        for at in range(0, len(texts), _BATCH):
-            batch = texts[at : at + _BATCH]
+        found: dict[Passage, tuple[Interest, ...]] = {}
+        for at in range(0, len(distinct), _BATCH):
+            batch = distinct[at : at + _BATCH]
             answers = await loop.run_in_executor(self._thread, self.read, batch)
             found.update(zip(batch, answers, strict=True))
-        return [Extraction(found[p.text], Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
+        return [Extraction(found[p], Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
 
-    def read(self, texts: Sequence[str]) -> list[tuple[Interest, ...]]:
-        """The interests of each text, in the calling thread."""
-        worthy = [t for t in texts if worth_reading(t) is None]
+    def read(self, passages: Sequence[Passage]) -> list[tuple[Interest, ...]]:
+        """The interests of each passage, in the calling thread."""
+        worthy = {p.text for p in passages if p.item or worth_reading(p.text) is None}
         parts = {t: halves(t) for t in worthy}
         pieces = list(dict.fromkeys([*worthy, *(p.text for pair in parts.values() if pair for p in pair)]))
         readings = dict(zip(pieces, self.readings(pieces), strict=True))
-        return [self._interests(t, readings, parts[t]) if t in parts else () for t in texts]
+        return [self._interests(p, readings, parts[p.text]) if p.text in parts else () for p in passages]
 
     def readings(self, texts: Sequence[str]) -> list[Reading]:
         """What the head says about each text."""
@@ -88,10 +88,11 @@ class EmbeddedExtractor:
         return [Reading(float(i), c, s) for i, c, s in zip(interest, concepts, stances, strict=True)]
 
     def _interests(
-        self, text: str, readings: dict[str, Reading], pair: tuple[Clause, Clause] | None
+        self, passage: Passage, readings: dict[str, Reading], pair: tuple[Clause, Clause] | None
     ) -> tuple[Interest, ...]:
+        text = passage.text
         whole = readings[text]
-        if whole.interest < self._head.interest_bar:
+        if whole.interest < self._head.interest_bar and not passage.item:
             return ()
         if pair is not None:
             sides = [readings[p.text] for p in pair]

@@ -27,6 +27,8 @@ def _to_simplified() -> OpenCC:
 
 @lru_cache(maxsize=16384)
 def _fold(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return "\ufffd"
     folded = unicodedata.normalize("NFKC", character)
     return folded if len(folded) == 1 else character
 

@@ -46,8 +46,8 @@ def measure(
                     run = ground.run(contestant, batch, longest_seconds)
                     results[contestant.name] = run
                     tell(
-                        f"round {number + 1}, batches of {run.batch}: {contestant.name} {run.throughput:,.0f} events/s, "
-                        f"worker {run.worker_us:.1f} us, Redis {run.redis_us:.1f} us"
+                        f"round {number + 1}, batches of {run.batch}: {contestant.name} {run.throughput:,.0f} "
+                        f"events/s, worker {run.worker_us:.1f} us, Redis {run.redis_us:.1f} us"
                     )
                 runs[batch].append(results)
     ratios = {str(batch): _ratios(rounds_of) for batch, rounds_of in runs.items()}

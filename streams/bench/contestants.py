@@ -64,10 +64,10 @@ def foreign_python() -> Path:
     if done.exists():
         return python.absolute()
     try:
-        _run(sys.executable, "-m", "venv", "--clear", str(_FOLDER))
+        _run(sys.executable, "-m", "venv", "--clear", "--without-pip", str(_FOLDER))
         site = next(_FOLDER.glob("lib/python*/site-packages"))
         (site / "penchant.pth").write_text(f"{_ROOT}\n{sysconfig.get_path('purelib')}\n")
-        _run(str(python), "-m", "pip", "install", "-q", "--no-input", *_PACKAGES)
+        _run(sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-input", *_PACKAGES)
     except (subprocess.CalledProcessError, OSError) as error:
         said = getattr(error, "stderr", "") or str(error)
         raise PeersUnavailableError(

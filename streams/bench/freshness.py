@@ -16,10 +16,10 @@ from streams.topics import CLICKS, topic_names
 
 from .contestants import OURS, ContestantFailedError, by_name, running
 from .ground import Ground, prepared
-from .workload import ITEMS, Workload, item_id
+from .workload import BATCH_BYTES, ITEMS, Workload, item_id
 
 LOADS = (0.2, 0.5, 0.8)
-_TICK = 0.01
+_TICK_SECONDS = 0.02
 _WARM_SECONDS = 1.0
 _PROBE_SECONDS = 0.02
 _PROBE_LIMIT_SECONDS = 30.0
@@ -48,7 +48,7 @@ def measure(*, events: int, seconds: float, tell: Callable[[str], None] = lambda
 async def _at(ground: Ground, rate: float, seconds: float) -> dict[str, float]:
     await asyncio.to_thread(ground.clear)
     topic = topic_names()[CLICKS]
-    producer = AIOKafkaProducer(bootstrap_servers=ground.broker.bootstrap, linger_ms=2)
+    producer = AIOKafkaProducer(bootstrap_servers=ground.broker.bootstrap, linger_ms=2, max_batch_size=BATCH_BYTES)
     redis = Redis.from_url(ground.redis.url)
     probing = _Probing(producer, redis, topic)
     await producer.start()
@@ -104,16 +104,21 @@ def click(user: str, event_id: str) -> bytes:
 
 
 async def _keep_sending(producer: AIOKafkaProducer, topic: str, workload: Workload, rate: float) -> None:
-    """Clicks of the workload's users at a steady rate, in small portions."""
+    """Clicks of the workload's users at a steady rate, in small batches that cost the producer little."""
     names, run = workload.user_names(), uuid.uuid4().hex[:8]
     started, sent = time.monotonic(), 0
     while True:
         due = round((time.monotonic() - started) * rate)
+        batches = [producer.create_batch() for _ in range(workload.partitions)]
         for n in range(sent, due):
             user = names[n * 7919 % len(names)]
-            await producer.send(topic, click(user, f"{run}-{n}"), key=user.encode())
+            batch = batches[crc32(user.encode()) % workload.partitions]
+            batch.append(key=user.encode(), value=click(user, f"{run}-{n}"), timestamp=None)
+        for partition, batch in enumerate(batches):
+            if batch.record_count():
+                await producer.send_batch(batch, topic, partition=partition)
         sent = due
-        await asyncio.sleep(_TICK)
+        await asyncio.sleep(_TICK_SECONDS)
 
 
 def quantiles(waits: list[float]) -> dict[str, float]:

@@ -1,13 +1,12 @@
 """The ground that contestants meet on: one broker with the clicks in it, one Redis, and one run after another."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 
@@ -17,6 +16,9 @@ from streams.settings import PREFIX, load_settings
 from .contestants import Contestant, ContestantFailedError, running
 from .meters import Snapshot, cpu_seconds
 from .workload import Workload, applied, fill_catalogue, preload
+
+if TYPE_CHECKING:
+    import subprocess
 
 _START_SECONDS = 90.0
 _START_LOOK_SECONDS = 0.05
@@ -120,9 +122,7 @@ class Ground:
         before = time.monotonic()
         events = applied(redis, users)
         at = (before + time.monotonic()) / 2
-        return Snapshot(
-            at, events, cpu_seconds(process.pid), cpu_seconds(self.redis.pid), cpu_seconds(self.broker.pid)
-        )
+        return Snapshot(at, events, cpu_seconds(process.pid), cpu_seconds(self.redis.pid), cpu_seconds(self.broker.pid))
 
 
 @contextmanager

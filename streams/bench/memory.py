@@ -58,5 +58,7 @@ async def _fill(url: str, policy: Policy, users: int) -> int:
 
 
 def _observation(user: int, n: int, now: int) -> Observation:
-    signal = Signal(f"concept-{(user + n % _INTERESTS) % 400:03d}", Stance.LIKE, 1.0, f"Item {n} #0123456789abcdef", "v1")
-    return Observation(f"u{user:07d}", f"click-{user}-{n}", user * _EVENTS + n, now - n * MICROSECONDS, (signal,), f"i{n}")
+    interest = f"concept-{(user + n % _INTERESTS) % 400:03d}"
+    signal = Signal(interest, Stance.LIKE, 1.0, f"Item {n} #0123456789abcdef", "v1")
+    at = now - n * MICROSECONDS
+    return Observation(f"u{user:07d}", f"click-{user}-{n}", user * _EVENTS + n, at, (signal,), f"i{n}")

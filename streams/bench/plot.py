@@ -30,9 +30,9 @@ def _write(path: Path, title: str, rows: Sequence[tuple[str, float, str]]) -> No
     longest = max(value for _, value, _ in rows)
     height = _ROW * (len(rows) + 2)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" font-family="sans-serif" '
-        f'font-size="13"><rect width="100%" height="100%" fill="white"/>'
-        f'<text x="12" y="22" font-weight="bold">{escape(title)}</text>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}">',
+        '<g font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
+        f'<text x="12" y="22" font-weight="bold">{escape(title)}</text>',
     ]
     for number, (name, value, label) in enumerate(rows):
         top = _ROW * (number + 1) + 12
@@ -43,4 +43,4 @@ def _write(path: Path, title: str, rows: Sequence[tuple[str, float, str]]) -> No
             f'<text x="{_LEFT + width + 6:.1f}" y="{top + 14}">{escape(label)}</text>'
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(parts) + "</svg>\n")
+    path.write_text("".join(parts) + "</g></svg>\n")

@@ -24,10 +24,8 @@ def measure(*, users: int, calls: int) -> dict[str, Any]:
         reader = InterestReader(redis)
         names = [user_name(n * 7919 % users) for n in range(calls)]
         groups = [[user_name((n * _MANY + k) % users) for k in range(_MANY)] for n in range(max(1, calls // _MANY))]
-        raw = _latencies(
-            lambda user: redis.zrange(keys.interests(user, "like", "now"), 0, _INTERESTS - 1, desc=True, withscores=True),
-            names,
-        )
+        zsets = [keys.interests(user, "like", "now") for user in names]
+        raw = _latencies(lambda key: redis.zrange(key, 0, _INTERESTS - 1, desc=True, withscores=True), zsets)
         top = _latencies(lambda user: reader.top(user, _INTERESTS, "now"), names)
         with _counting(redis) as sent:
             reader.many(groups[0])

@@ -10,9 +10,7 @@ def clicks_table(result: Mapping[str, Any]) -> list[Table]:
     """One table a batch size: medians, and ours as a multiple of theirs."""
     tables = []
     for batch, medians in result["medians"].items():
-        table = Table(
-            title=f"clicks, batches of {batch}", caption="x: ours divided by theirs, median over the rounds"
-        )
+        table = Table(title=f"clicks, batches of {batch}", caption="x: ours divided by theirs, median over the rounds")
         for column in ("", "events/s", "x", "worker us", "x", "Redis us", "broker us"):
             table.add_column(column, justify="left" if not column else "right")
         for name, figures in medians.items():

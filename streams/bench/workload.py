@@ -18,7 +18,7 @@ from streams.topics import CLICKS, ensure_topics, topic_names
 
 ITEMS = 200
 _CONCEPTS = 60
-_BATCH_BYTES = 900_000
+BATCH_BYTES = 900_000
 _HOUR_MS = 3_600_000
 _ACTIONS = ("view", "view", "click", "click", "click", "like", "save", "hide")
 _encode = msgspec.json.Encoder().encode
@@ -47,7 +47,7 @@ class Workload:
 
     def clicks(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Partition, key and value of each click, in the order in which they happened."""
-        rng = random.Random(self.seed)
+        rng = random.Random(self.seed)  # noqa: S311 - reproducible, not secret
         names = self.user_names()
         shares = list(accumulate((n + 1) ** -self.skew for n in range(self.users)))
         users = rng.choices(names, cum_weights=shares, k=self.events)
@@ -99,7 +99,7 @@ async def preload(settings: Settings, workload: Workload) -> None:
     """Publish all clicks, so that no contestant waits for a producer."""
     ensure_topics(settings)
     topic = topic_names()[CLICKS]
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, max_batch_size=_BATCH_BYTES)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, max_batch_size=BATCH_BYTES)
     await producer.start()
     try:
         open_batches = {partition: producer.create_batch() for partition in range(workload.partitions)}

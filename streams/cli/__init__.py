@@ -6,7 +6,7 @@ answer. Commands import what they need when they run, so that help is instant.
 
 import typer
 
-from . import contract, demo, model, profile, replay, send, worker
+from . import bench, contract, demo, model, profile, replay, send, worker
 
 app = typer.Typer(
     name="penchant",
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, worker, send, replay, profile, model, contract):
+for module in (demo, worker, send, replay, profile, model, contract, bench):
     module.register(app)
 
 

@@ -30,21 +30,22 @@ def extract(
     text: Annotated[str, typer.Argument(help="a text, or - for one text a line on standard input")],
     *,
     extractor: Tier = None,
+    item: Annotated[bool, typer.Option("--item", help="read it as an item's text: never chatter")] = False,
     as_json: Json = False,
 ) -> None:
     """Name the interests in a text, and explain the reading."""
     effective = _settings(extractor)
     texts = (line.rstrip("\r\n") for line in sys.stdin) if text == "-" else iter([text])
-    asyncio.run(_extract(effective, texts, as_json=as_json))
+    asyncio.run(_extract(effective, texts, item=item, as_json=as_json))
 
 
-async def _extract(effective: "Settings", texts: Iterator[str], *, as_json: bool) -> None:
+async def _extract(effective: "Settings", texts: Iterator[str], *, item: bool, as_json: bool) -> None:
     from inference.extraction import Passage
 
     reader = _build(effective)
     try:
         while batch := list(islice(texts, _BATCH)):
-            extractions = await _read(reader, [Passage(t) for t in batch])
+            extractions = await _read(reader, [Passage(t, item=item) for t in batch])
             for given, extraction in zip(batch, extractions, strict=True):
                 if as_json:
                     print_json(_as_dict(given, extraction))

@@ -43,11 +43,12 @@ class RateLimit:
 
 
 class Guard:
-    """ASGI middleware in front of everything."""
+    """ASGI middleware in front of everything. A browser shows the token once, and a cookie made of it from then on."""
 
     def __init__(self, app: ASGIApp, token: str | None, limit: RateLimit) -> None:
         self._app = app
-        self._token = token
+        self._token = token.encode() if token else None
+        self._ticket = hmac.new(self._token or b"", COOKIE.encode(), "sha256").hexdigest().encode()
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,18 +75,18 @@ class Guard:
         if self._token is None:
             return None
         given = request.query_params.get("token")
-        if given is not None and self._fits(given) and request.url.path == "/":
+        if given is not None and request.url.path == "/" and hmac.compare_digest(given.encode(), self._token):
             response = RedirectResponse("/", 303)
-            response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+            response.set_cookie(COOKIE, self._ticket.decode(), httponly=True, samesite="strict")
             return response
-        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self._fits(bearer) or self._fits(request.cookies.get(COOKIE, "")):
+        # header values are bytes, which Starlette has read as latin-1
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ").encode("latin-1")
+        if hmac.compare_digest(bearer, self._token) or hmac.compare_digest(
+            request.cookies.get(COOKIE, "").encode(), self._ticket
+        ):
             return None
         return PlainTextResponse(
             "this page asks for a token: open it once as /?token=..., or send it as a bearer token\n",
             401,
             {"WWW-Authenticate": "Bearer"},
         )
-
-    def _fits(self, given: str) -> bool:
-        return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())

@@ -64,7 +64,7 @@ class Crew:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call
             )
         hand = Hand(process, log)
         self.hands.append(hand)

@@ -1,13 +1,15 @@
 """What schedules run on: a broker and a durable Valkey, each behind a proxy, and an account of the log."""
 
+import base64
+import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
@@ -53,7 +55,6 @@ class ProxiedKafka(ApacheKafka):
         lines = properties.read_text().splitlines()
         mine = f"advertised.listeners=PLAINTEXT://{HOST}:{self._advertised}"
         properties.write_text("\n".join(mine if line.startswith("advertised.") else line for line in lines))
-
 
     def answers(self) -> bool:
         """Asking for the cluster goes through the proxy, which may be broken when a schedule starts it again."""
@@ -113,17 +114,26 @@ class Ground:
         self.broker.start()
 
 
+def _arrived(future: Any) -> bool:
+    try:
+        if future is not None:
+            future.get(timeout=_PUBLISH_SECONDS)
+    except KafkaError:
+        return False
+    return future is not None
+
+
 class Log:
     """What was published, and how far the group has come: asked for all the time, in a thread of its own."""
 
-    def __init__(self, bootstrap: str, group: "object") -> None:
+    def __init__(self, bootstrap: str, group: Callable[[], str]) -> None:
         self.ends: dict[tuple[str, int], int] = {}
         self.appended_ms: dict[str, int] = {}
         self.published = 0
         self._bootstrap = bootstrap
         self._group = group
         self._committed: Ends = {}
-        self._letters: list[tuple[bytes, str]] = []
+        self._letters: list[tuple[bytes, dict[str, Any]]] = []
         self._places: dict[TopicPartition, int] = {}
         self._closing = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -148,11 +158,7 @@ class Log:
                 sending.append((message, future))
             failed = []
             for message, future in sending:
-                try:
-                    if future is None:
-                        raise KafkaError
-                    future.get(timeout=_PUBLISH_SECONDS)
-                except KafkaError:
+                if not _arrived(future):
                     failed.append(message)
             pending, pace = failed, 0.0
             if pending:
@@ -169,7 +175,7 @@ class Log:
             except KafkaError:
                 time.sleep(0.5)
 
-    def _note(self, message: Message, placed: "object") -> None:
+    def _note(self, message: Message, placed: Any) -> None:
         place = (placed.topic, placed.partition)
         self.ends[place] = max(self.ends.get(place, 0), placed.offset + 1)
         self.appended_ms.setdefault(message.id, placed.timestamp)
@@ -197,11 +203,8 @@ class Log:
                     admin.close()
                 admin = None
 
-    def letters(self, wanted: "set[bytes]", seconds: float = 10.0) -> list[tuple[bytes, dict]]:
+    def letters(self, wanted: set[bytes], seconds: float = 10.0) -> list[tuple[bytes, dict[str, Any]]]:
         """All dead letters so far: original value and letter; waits for those ``wanted``."""
-        import base64
-        import json
-
         consumer = KafkaConsumer(bootstrap_servers=self._bootstrap, auto_offset_reset="earliest")
         topic = topic_names()[DEAD_LETTERS]
         partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from tests.faults.plan import Kind
+from tests.faults.plan import Kind  # noqa: TC001 - the tests run without deferred annotations
 from tests.faults.schedule import Outcome
 
 
@@ -17,16 +17,19 @@ def report(broker: str, outcomes: Sequence[Outcome], seconds: float) -> str:
         rejected += outcome.verdict.rejected
         for kind, taken in outcome.recoveries:
             recoveries[kind].append(taken)
-    total = {name: sum(getattr(o.verdict, name) for o in outcomes) for name in ("events", "duplicates", "lost", "doubled")}
+    names = ("events", "duplicates", "lost", "doubled")
+    total = {name: sum(getattr(o.verdict, name) for o in outcomes) for name in names}
     failed = [o.schedule.seed for o in outcomes if not o.verdict.good]
     worst = max((taken for all_ in recoveries.values() for taken in all_), default=0.0)
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(rejected.items()))
+    number = sum(map(len, recoveries.values()))
     lines = [
         f"broker {broker}: {len(outcomes)} schedules, {sum(faults.values())} faults, {seconds / 60:.1f} minutes",
-        f"events {total['events']}, of them {total['duplicates']} duplicates; "
-        f"rejected with a reason {sum(rejected.values())} ({', '.join(f'{r} {n}' for r, n in sorted(rejected.items()))})",
+        f"events {total['events']}, of them {total['duplicates']} duplicates",
+        f"rejected, each with its reason: {sum(rejected.values())} ({reasons})",
         f"lost {total['lost']}, doubled {total['doubled']}, failed schedules {len(failed)} {failed or ''}",
-        f"recoveries {sum(map(len, recoveries.values()))}, worst {worst:.1f} s "
-        "(from the end of a fault until all that was in the log is done, faults that overlap included)",
+        f"recoveries {number}, worst {worst:.1f} s: from the end of a fault until all that was in the log is done",
+        "(faults overlap: each is charged with what follows it)",
     ]
     for kind, count in sorted(faults.items()):
         taken = recoveries[kind] or [0.0]

@@ -86,4 +86,6 @@ def _line(outcome: Outcome, broker: str) -> str:
         return line
     again = f"python -m tests.faults --broker {broker} --seed {schedule.seed} --schedules 1"
     findings = "\n".join(f"    {line}" for finding in verdict.findings for line in finding.splitlines())
-    return f"{line}\n    again, with the same events and faults; to the millisecond nothing is alike: {again}\n{findings}"
+    return (
+        f"{line}\n    again, with the same events and faults; to the millisecond nothing is alike: {again}\n{findings}"
+    )

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from tests.faults.crew import Crew
 from tests.faults.ground import Ends, Ground
@@ -82,9 +83,7 @@ class Stage:
         except BaseException as error:  # noqa: BLE001 - told in the verdict
             failures.append(error)
 
-    def _await_calm(
-        self, publishing: threading.Thread, failures: list[BaseException]
-    ) -> tuple[Verdict | None, float]:
+    def _await_calm(self, publishing: threading.Thread, failures: list[BaseException]) -> tuple[Verdict | None, float]:
         began = time.monotonic()
         log = self._ground.log
         while publishing.is_alive() or failures or log.behind(log.ends):
@@ -92,7 +91,9 @@ class Stage:
             self._look()
             waited = time.monotonic() - began
             if failures or waited > CALM_SECONDS:
-                reason = failures[0] if failures else f"{log.behind(log.ends)} records are not done after {waited:.0f} s"
+                reason = (
+                    failures[0] if failures else f"{log.behind(log.ends)} records are not done after {waited:.0f} s"
+                )
                 logs = "\n".join(hand.tail() for hand in self._crew.hands)
                 return Verdict(lost=log.behind(log.ends), findings=[f"stuck: {reason}\n{logs}"]), waited
             time.sleep(_TICK)
@@ -111,48 +112,43 @@ class Stage:
 
     def _break(self, fault: Fault) -> Callable[[], object] | None:
         """Begin a fault; returns what ends it. One that is over at once is noted as over."""
-        ground, crew = self._ground, self._crew
-        match fault.kind:
-            case Kind.REDIS_KILL:
-                ground.redis_server.kill()
-                return ground.redis_server.start
-            case Kind.BROKER_KILL:
-                ground.broker.kill()
-                return ground.broker.start
-            case Kind.REDIS_STALL | Kind.BROKER_STALL:
-                proxy = ground.redis_proxy if fault.kind is Kind.REDIS_STALL else ground.broker_proxy
-                proxy.stall(on=True)
-                return lambda: proxy.stall(on=False)
-            case Kind.REDIS_REFUSE | Kind.BROKER_REFUSE:
-                proxy = ground.redis_proxy if fault.kind is Kind.REDIS_REFUSE else ground.broker_proxy
-                proxy.refuse(on=True)
-                return lambda: proxy.refuse(on=False)
-            case Kind.WORKER_JOIN:
-                hand = crew.hire()
-                return lambda: crew.dismiss(hand)
-            case Kind.WORKER_KILL | Kind.WORKER_TERM | Kind.WORKER_PAUSE:
-                return self._hurt_worker(fault)
-            case Kind.OFFSETS_LOST:
-                self._lose_offsets()
-            case Kind.REDIS_RESTART:
-                ground.redis_server.restart()
-            case Kind.BROKER_RESTART:
-                ground.broker.restart()
-            case Kind.REDIS_RESET:
-                ground.redis_proxy.reset()
-            case Kind.BROKER_RESET:
-                ground.broker_proxy.reset()
-        self._over(fault)
-        return None
+        ground, kind = self._ground, fault.kind
+        redis, broker = ground.redis_proxy, ground.broker_proxy
+        lasting: dict[Kind, tuple[Callable[[], object], Callable[[], object]]] = {
+            Kind.REDIS_KILL: (ground.redis_server.kill, ground.redis_server.start),
+            Kind.BROKER_KILL: (ground.broker.kill, ground.broker.start),
+            Kind.REDIS_STALL: (partial(redis.stall, on=True), partial(redis.stall, on=False)),
+            Kind.BROKER_STALL: (partial(broker.stall, on=True), partial(broker.stall, on=False)),
+            Kind.REDIS_REFUSE: (partial(redis.refuse, on=True), partial(redis.refuse, on=False)),
+            Kind.BROKER_REFUSE: (partial(broker.refuse, on=True), partial(broker.refuse, on=False)),
+        }
+        momentary: dict[Kind, Callable[[], object]] = {
+            Kind.REDIS_RESTART: ground.redis_server.restart,
+            Kind.BROKER_RESTART: ground.broker.restart,
+            Kind.REDIS_RESET: redis.reset,
+            Kind.BROKER_RESET: broker.reset,
+            Kind.OFFSETS_LOST: self._lose_offsets,
+        }
+        if kind in momentary:
+            momentary[kind]()
+            self._over(fault)
+            return None
+        if kind not in lasting:
+            return self._hurt_worker(fault)
+        begin, end = lasting[kind]
+        begin()
+        return end
 
     def _hurt_worker(self, fault: Fault) -> Callable[[], object] | None:
         crew = self._crew
+        if fault.kind is Kind.WORKER_JOIN:
+            return partial(crew.dismiss, crew.hire())
         hand = crew.pick(self._rng)
         if hand is None:
             return None
         if fault.kind is Kind.WORKER_PAUSE:
             crew.pause(hand)
-            return lambda: crew.resume(hand)
+            return partial(crew.resume, hand)
         end = crew.kill if fault.kind is Kind.WORKER_KILL else crew.dismiss
         end(hand)
         return crew.hire

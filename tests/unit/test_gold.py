@@ -81,4 +81,4 @@ def test_no_text_of_the_evaluation_set_is_nearly_in_training(train, held_out):
     known = [shingles(r.text) for r in train]
     for row in held_out:
         pieces = shingles(row.text)
-        assert max(resemblance(pieces, other) for other in known if len(other) > len(pieces) // 3) < _ALIKE, row.text
+        assert max(resemblance(pieces, other) for other in known) <= _ALIKE, row.text

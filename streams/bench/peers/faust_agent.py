@@ -1,9 +1,12 @@
 """Faust as its documentation begins: an agent, one event at a time."""
 
-import faust
+from typing import TYPE_CHECKING
 
-from streams.bench.peers.job import ClickJob, Record
 from streams.bench.peers.faust_app import build_app, run
+from streams.bench.peers.job import ClickJob, Record
+
+if TYPE_CHECKING:
+    import faust
 
 job = ClickJob()
 app = build_app(job)

@@ -1,6 +1,7 @@
 """A Faust app with Faust's own transport, for the two Faust contestants."""
 
 import asyncio
+import tempfile
 
 import faust
 
@@ -22,7 +23,7 @@ def build_app(job: ClickJob) -> faust.App:
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
-        datadir="/tmp/penchant-bench-faust",
+        datadir=tempfile.mkdtemp(prefix="penchant-bench-"),
     )
 
 

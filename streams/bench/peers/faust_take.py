@@ -1,11 +1,13 @@
 """Faust with its own batching: ``take_events``."""
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
-import faust
-
-from streams.bench.peers.job import ClickJob, Record
 from streams.bench.peers.faust_app import build_app, run
+from streams.bench.peers.job import ClickJob, Record
+
+if TYPE_CHECKING:
+    import faust
 
 _WITHIN_SECONDS = 0.5
 

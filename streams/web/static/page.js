@@ -1,8 +1,7 @@
 // The live page: choose a user, watch interests move, ask why. No framework, no build.
 import { TEXTS } from "./texts.js";
 
-const NEWS_EVERY_MS = 3000;
-const USERS_EVERY_MS = 3000;
+const EVERY_MS = 3000;
 const $ = (id) => document.getElementById(id);
 const state = {
   language: navigator.language.startsWith("zh") ? "zh" : "en",
@@ -47,11 +46,12 @@ async function ask(path, parameters = {}) {
 function makeRow(interest, stance) {
   const parts = {
     label: element("span", { class: "label" }), weight: element("span", { class: "weight" }),
-    bar: element("div", { class: "bar" }), last: element("span", { class: "last" }),
+    bar: element("div", { class: "bar" }),
+    quoted: element("span", { class: "last" }), when: element("span", { class: "last when" }),
   };
   parts.button = element(
     "button", { type: "button", class: `row ${stance}` },
-    parts.label, parts.weight, element("div", { class: "track" }, parts.bar), parts.last,
+    parts.label, parts.weight, element("div", { class: "track" }, parts.bar), parts.quoted, parts.when,
   );
   parts.button.addEventListener("click", () => openWhy(interest, parts.button));
   parts.item = element("li", {}, parts.button);
@@ -61,20 +61,26 @@ function makeRow(interest, stance) {
 function fillRow(parts, item, strongest) {
   const { concept, entity } = named(item.interest);
   const mark = item.stance === "dislike" ? "✕ " : item.pinned ? "★ " : "";
-  const weight = item.weight.toFixed(2);
+  const weight = item.weight < 0.005 ? "<0.01" : item.weight.toFixed(2);
   const arrow = { rising: "↗", fading: "↘" }[item.trend] ?? "";
   parts.label.replaceChildren(mark + concept);
   if (entity) parts.label.append(element("span", { class: "entity" }, entity));
-  parts.weight.replaceChildren(weight, element("span", { class: `trend ${item.trend}`, title: say(item.trend) }, arrow));
-  parts.bar.style.transform = `scaleX(${Math.max(0.012, Math.min(1, item.weight / strongest))})`;
-  const quoted = item.last?.source ? (state.language === "zh" ? `「${item.last.source}」` : `“${item.last.source}”`) : "";
-  parts.last.textContent = item.last ? [quoted, ago(item.last.at)].filter(Boolean).join(" · ") : "";
+  parts.weight.replaceChildren(element("span", { class: `trend ${item.trend}`, title: say(item.trend) }, arrow), weight);
+  parts.bar.style.transform = `translateX(${100 * Math.max(0.012, Math.min(1, item.weight / strongest)) - 100}%)`;
+  parts.quoted.textContent = item.last?.source ? `“${item.last.source}”` : "";
+  parts.when.textContent = item.last ? ago(item.last.at) : "";
   const notes = [item.pinned && say("pinned"), arrow && say(item.trend), say(item.stance)];
   parts.button.setAttribute("aria-label", [concept, entity, weight, ...notes].filter(Boolean).join(", "));
   parts.button.setAttribute("aria-expanded", String(!$("why").hidden && state.why === item.interest));
 }
 
 // ---- the profile: rows stay the same nodes, so that bars and places can move
+
+function makeColumn(horizon) {
+  const list = element("ul", { id: `horizon-${horizon}` });
+  element("div", {}, element("h3"), list);
+  return list;
+}
 
 function drawProfile() {
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -85,7 +91,7 @@ function drawProfile() {
   const news = [];
   const columns = Object.entries(state.profile.horizons).map(([horizon, items]) => {
     const strongest = Math.max(...items.map((i) => i.weight), 1e-9);
-    const list = document.getElementById(`horizon-${horizon}`) ?? element("ul", { id: `horizon-${horizon}` });
+    const list = document.getElementById(`horizon-${horizon}`) ?? makeColumn(horizon);
     const nodes = items.map((item) => {
       const key = JSON.stringify([horizon, item.stance, item.interest]);
       const known = rows.get(key);
@@ -105,10 +111,11 @@ function drawProfile() {
     if (nodes.some((node, at) => list.children[at] !== node) || list.children.length !== nodes.length) {
       list.replaceChildren(...nodes);
     }
-    return element("div", {}, element("h3", { id: `title-${horizon}` }, say(horizon)), list);
+    list.previousSibling.textContent = say(horizon);
+    return list.parentNode;
   });
   for (const key of rows.keys()) if (!seen.has(key)) rows.delete(key);
-  $("horizons").replaceChildren(...columns);
+  if (columns.some((column) => !column.isConnected)) $("horizons").replaceChildren(...columns);
   if (focused !== document.activeElement && $("horizons").contains(focused)) focused.focus({ preventScroll: true });
   if (!calm) for (const [key, parts] of rows) slide(parts.item, places.get(key));
   if (news.length) announce(news);
@@ -121,7 +128,7 @@ function slide(node, before) {
 
 let announced = 0;
 function announce(news) {
-  if (Date.now() - announced < NEWS_EVERY_MS) return;
+  if (Date.now() - announced < EVERY_MS) return;
   announced = Date.now();
   $("news").textContent = [...new Set(news)].slice(0, 3).join("; ");
 }
@@ -246,4 +253,8 @@ state.concepts = await ask("/api/concepts").catch(() => ({}));
 draw();
 fromAddress();
 await listUsers();
-setInterval(() => { if (!document.hidden) listUsers(); }, USERS_EVERY_MS);
+setInterval(() => {
+  if (document.hidden) return;
+  listUsers();
+  if (state.profile) drawProfile(); // how long ago things were
+}, EVERY_MS);

@@ -1,0 +1,112 @@
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference.embedded import EmbeddedExtractor
+from inference.embedded.clauses import halves
+from inference.embedded.cues import cues
+from inference.embedded.entities import candidates
+from inference.embedded.head import Calibration
+from inference.embedded.linear import fit_softmax
+from inference.extraction import Passage, Tier
+from inference.preparation import prepare
+from inference.taxonomy import Taxonomy
+from profiles.model import Stance
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return EmbeddedExtractor()
+
+
+@pytest.fixture(scope="module")
+def taxonomy():
+    return Taxonomy.load()
+
+
+@pytest.mark.parametrize(
+    ("text", "slug", "entity", "stance"),
+    [
+        ("我最喜欢阅读科幻小说，特别是刘慈欣的作品。", "science-fiction", "刘慈欣", Stance.LIKE),
+        ("我最喜歡閱讀科幻小說，特別是劉慈欣的作品。", "science-fiction", "劉慈欣", Stance.LIKE),
+        ("Just finished The Three-Body Problem, best sci-fi ever", "science-fiction", "The Three-Body Problem", Stance.LIKE),
+    ],
+)
+def test_the_first_comments_of_the_story_are_read_right(extractor, text, slug, entity, stance):
+    ((found,),) = extractor.read([Passage(text)])
+    assert (found.concept, found.entity, found.stance) == (slug, entity, stance)
+    assert text[found.span[0] : found.span[1]] == entity
+    assert found.confidence > 0.5
+
+
+@pytest.mark.parametrize("text", ["哈哈哈", "ok see you at 5", "我到家了", "thanks!!", "", "😂😂", "谁有链接发一下"])
+def test_chatter_holds_nothing(extractor, text):
+    assert extractor.read([Passage(text)]) == [()]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=80))
+def test_any_text_can_be_read_and_entities_are_slices_of_it(extractor, text):
+    (found,) = extractor.read([Passage(text)])
+    for interest in found:
+        assert 0 <= interest.confidence <= 1
+        assert interest.entity is None or text[interest.span[0] : interest.span[1]] == interest.entity
+
+
+@pytest.mark.parametrize("text", ["\ud800 I love cats", "cats\0dogs", "猫" * 5000, "a b " * 2000, "《" * 300, "But " * 500])
+def test_odd_texts_are_read_too(extractor, text):
+    assert len(extractor.read([Passage(text)])) == 1
+
+
+async def test_results_stand_in_the_order_of_the_passages(extractor):
+    from inference.extraction import Passage
+
+    texts = ["I love my cat", "哈哈哈", "这家火锅太难吃了", "I love my cat"]
+    results = await extractor.extract([Passage(t) for t in texts])
+    assert [r.text for r in results] == texts
+    assert all(r.tier is Tier.EMBEDDED and r.reader == extractor.reader for r in results)
+    assert results[0].interests == results[3].interests != results[1].interests == ()
+    assert results[2].interests[0].stance is Stance.DISLIKE
+
+
+def test_a_text_is_cut_at_its_contrast():
+    first, second = halves("电池很耐用，但是屏幕太暗了")
+    assert (first.text, second.text) == ("电池很耐用，", "但是屏幕太暗了")
+    first, second = halves("I love the camera but hate the battery")
+    assert second.text == "but hate the battery"
+    assert halves("Butter is great") is None
+    assert halves("我喜欢猫") is None
+
+
+def test_cues_see_negation_question_and_emoji():
+    assert cues("我不喜欢这个") == {"not_like": 1.0}
+    assert "like" in cues("I love it")
+    assert "not_like" in cues("I don't really love it")
+    assert "question" in cues("哪个牌子好用吗？")
+    assert cues("🔥🔥") == {"emoji_like": 2.0}
+    assert cues("the table") == {}
+
+
+def test_every_candidate_is_a_slice_and_the_names_are_among_them(taxonomy):
+    text = prepare("周末去上海看了《沙丘2》, starring Timothée Chalamet，IMAX 太震撼").text
+    found = candidates(text, taxonomy)
+    assert all(text[c.start : c.end] == c.text for c in found)
+    assert {"沙丘2", "上海", "Timothée Chalamet", "IMAX"} <= {c.text for c in found}
+    assert len({(c.start, c.end) for c in found}) == len(found)
+
+
+def test_calibration_is_monotonic_and_stays_between_zero_and_one():
+    curve = Calibration(0.5, 0.2)
+    values = [curve(p) for p in (0.0, 0.2, 0.5, 0.9, 1.0)]
+    assert values == sorted(values)
+    assert all(0 < v < 1 for v in values)
+
+
+def test_a_softmax_learns_what_can_be_told_apart():
+    import numpy as np
+
+    rng = np.random.default_rng(7)
+    inputs = rng.normal(size=(200, 5)).astype(np.float32)
+    classes = (inputs[:, 0] > inputs[:, 1]).astype(int)
+    model = fit_softmax(inputs, np.eye(2, dtype=np.float32)[classes], decay=1e-4)
+    assert (model.probabilities(inputs).argmax(axis=1) == classes).mean() > 0.97
