@@ -36,6 +36,8 @@ _decode = lru_cache(maxsize=100_000)(msgspec.json.Decoder(tuple[ItemVersion, ...
 
 def version_at(versions: Sequence[ItemVersion], at: int) -> ItemVersion:
     """The version in force at ``at``; before the first one, the first."""
+    if len(versions) == 1:
+        return versions[0]
     return next((v for v in reversed(versions) if v.since <= at), versions[0])
 
 

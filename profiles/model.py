@@ -17,8 +17,7 @@ class Stance(StrEnum):
     NEUTRAL = "neutral"
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(NamedTuple):
     """One interest shown by one event: how strongly, and what in the event shows it.
 
     ``strength`` is the weight the signal has at the moment of its event (a plain click weighs 1).

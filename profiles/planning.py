@@ -7,6 +7,9 @@ from .decay import FORGOTTEN_HALF_LIVES
 from .model import NO_RULES, Evidence, Observation, ProfileUpdate, Rules, Stance
 from .policy import NEUTRAL_SHARE, Policy
 
+_DISLIKE, _NEUTRAL = Stance.DISLIKE, Stance.NEUTRAL
+_FORGOTTEN = exp2(-FORGOTTEN_HALF_LIVES)
+
 
 def by_user(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
     """Group a batch by user, keeping log order."""
@@ -29,15 +32,18 @@ def plan(log: str, observations: Sequence[Observation], policy: Policy, rules: R
     ``observations`` are of one user, in log order, without repeated event ids. Those that ``rules`` forbid still
     move the position and still count as seen, so that a redelivery finds them done.
     """
-    newest = max(o.at for o in observations)
-    admitted = [o for o in observations if rules.admits(o)] if rules.version else observations
+    newest = newest_admitted = max([o.at for o in observations])
+    admitted = observations
+    if rules.version:
+        admitted = [o for o in observations if rules.admits(o)]
+        newest_admitted = max([o.at for o in admitted], default=-1)
     sums = _sum_weights(admitted, newest, policy, rules)
     return ProfileUpdate(
         user=observations[0].user,
         log=log,
         first=observations[0].offset,
         last=observations[-1].offset,
-        newest=max((o.at for o in admitted), default=-1),
+        newest=newest_admitted,
         events=len(admitted),
         rules_version=rules.version,
         event_ids=[o.event_id for o in observations],
@@ -57,15 +63,12 @@ def _sum_weights(
         dislikes: dict[str, float] = {}
         for observation in observations:
             decayed = exp2((observation.at - newest) / half_life)
-            for signal in observation.signals:
-                interest, stance = signal.interest, signal.stance
-                if rules.muted and not rules.admits_interest(interest, observation.at):
+            for interest, stance, strength, _, _ in observation.signals:
+                if rules is not NO_RULES and not rules.admits_interest(interest, observation.at):
                     continue
-                weights = dislikes if stance is Stance.DISLIKE else likes
-                weight = decayed * signal.strength
-                if stance is Stance.NEUTRAL:
-                    weight *= NEUTRAL_SHARE
-                weights[interest] = weights.get(interest, 0.0) + weight
+                weight = decayed * strength * NEUTRAL_SHARE if stance is _NEUTRAL else decayed * strength
+                weights = dislikes if stance is _DISLIKE else likes
+                weights[interest] = weights[interest] + weight if interest in weights else weight
         if likes:
             sums[Stance.LIKE, horizon.name] = likes
         if dislikes:
@@ -74,11 +77,10 @@ def _sum_weights(
 
 
 def _to_scores(weights: Mapping[str, float], newest: int, half_life: int) -> dict[str, int]:
-    forgotten = exp2(-FORGOTTEN_HALF_LIVES)
     return {
         interest: round(newest + half_life * log2(weight))
         for interest, weight in weights.items()
-        if weight >= forgotten
+        if weight >= _FORGOTTEN
     }
 
 
@@ -95,7 +97,7 @@ def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> 
                     Evidence(
                         event=observation.event_id,
                         at=observation.at,
-                        weight=signal.strength * (NEUTRAL_SHARE if signal.stance is Stance.NEUTRAL else 1.0),
+                        weight=signal.strength * (NEUTRAL_SHARE if signal.stance is _NEUTRAL else 1.0),
                         stance=signal.stance,
                         source=signal.source,
                         reader=signal.reader,

@@ -94,7 +94,11 @@ class Pipeline:
         self._observer = observer
 
     async def prepare(self, batch: RecordBatch) -> Prepared:
-        """Decode and read a batch."""
+        """Decode and read a batch; what is rejected goes out at once, a batch that is redelivered sends it again.
+
+        After the write it could be lost: a worker that dies in between leaves the user's position beyond the event,
+        and an item that is known by then makes the event one that was applied before.
+        """
         intake = self._timed("decode", lambda: take_in(batch, self._decoder))
         if intake.clamped:
             self._observer.observe(EventsClamped(batch.topic, intake.clamped))
@@ -106,6 +110,8 @@ class Pipeline:
                 rejected[placed.index] = result
             else:
                 kept.append(result)
+        if rejected:
+            await self._timed_async("publish", lambda: self._outbox.publish(batch, rejected, ()))
         return Prepared(batch, kept, rejected)
 
     async def apply(self, prepared: Prepared) -> None:
@@ -114,7 +120,7 @@ class Pipeline:
         log = f"{self._log}/{batch.partition}"
         written = await self._timed_async("apply", lambda: self._handler.write(log, prepared.results))
         now = time.time()
-        await self._timed_async("publish", lambda: self._outbox.publish(batch, prepared.rejected, written.updates))
+        await self._timed_async("publish", lambda: self._outbox.publish(batch, {}, written.updates))
         self._observer.observe(
             BatchApplied(
                 topic=batch.topic,
@@ -186,7 +192,11 @@ class ItemHandler:
 
     async def read(self, events: Sequence[Placed[Item | Tombstone]]) -> list[Any]:
         """A version for each item, None for a tombstone."""
-        items = [(e.event, e.event.occurred_at or e.appended_at) for e in events if isinstance(e.event, Item)]
+        items = [
+            (e.event, e.appended_at if e.event.occurred_at is None else e.event.occurred_at)
+            for e in events
+            if isinstance(e.event, Item)
+        ]
         versions = iter(await self._items.versions(items))
         return [(e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events]
 

@@ -8,8 +8,8 @@ from xxhash import xxh3_64_hexdigest
 
 from inference.catalogue import Catalogue, ItemVersion, version_at
 from inference.extraction import Extraction, Extractor, Overloaded, Passage
-from profiles.model import Observation, Signal, Stance
-from profiles.policy import ActionWeight, action_weight
+from profiles.model import Observation, Signal
+from profiles.policy import action_weight
 
 from .events import Click, Comment, InlineItem, Item, Reason, Rejected
 from .intake import Placed
@@ -107,7 +107,7 @@ class ClickReader:
         self._catalogue = catalogue
         self._wait = item_wait_seconds
         self._missing: dict[str, float] = {}
-        self._signals: dict[tuple[int, float, Stance], tuple[ItemVersion, tuple[Signal, ...]]] = {}
+        self._signals: dict[tuple[int, str, float | None], tuple[ItemVersion, tuple[Signal, ...]]] = {}
 
     async def observe(self, clicks: Sequence[Placed[Click]]) -> list[Observation | Rejected]:
         """One observation a click, or a reject where its item stays unknown or says nothing to read."""
@@ -142,7 +142,7 @@ class ClickReader:
                     click.event_id,
                     placed.offset,
                     int(click.occurred_at),
-                    self._signals_of(version, action_weight(click.action, click.dwell_ms)),
+                    self._signals_of(version, click),
                     click.item_id,
                 )
             )
@@ -179,14 +179,15 @@ class ClickReader:
             await asyncio.sleep(_POLL_SECONDS)
             known |= await self._catalogue.find(waiting)
 
-    def _signals_of(self, version: ItemVersion, action: ActionWeight) -> tuple[Signal, ...]:
+    def _signals_of(self, version: ItemVersion, click: Click) -> tuple[Signal, ...]:
         """The same item and action give the same signals: made once while the version stays in memory."""
-        key = (id(version), action.strength, action.stance)
+        key = (id(version), click.action, click.dwell_ms)
         known = self._signals.get(key)
         if known is not None and known[0] is version:
             return known[1]
         if len(self._signals) > _MAX_MISSING:
             self._signals.clear()
+        action = action_weight(click.action, click.dwell_ms)
         signals = item_signals(version.interests, action, f"{version.title} #{version.digest}", version.reader)
         self._signals[key] = (version, signals)
         return signals

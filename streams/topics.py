@@ -15,14 +15,15 @@ from kafka.errors import (
     for_code,
 )
 
+from .events import DEAD_LETTERS_TOPIC, PROFILE_UPDATES_TOPIC, TOPICS, TopicKind
 from .settings import Settings
 
 _log = structlog.get_logger()
 
-CLICKS, COMMENTS, ITEMS, COMMANDS = "clicks", "comments", "items", "commands"
+CLICKS, COMMENTS, ITEMS, COMMANDS = TopicKind
 DEAD_LETTERS, PROFILE_UPDATES = "dead-letters", "profile-updates"
-_NAMES = MappingProxyType(
-    {kind: f"penchant.{kind}.v1" for kind in (CLICKS, COMMENTS, ITEMS, COMMANDS, DEAD_LETTERS, PROFILE_UPDATES)}
+_NAMES: Mapping[str, str] = MappingProxyType(
+    {**TOPICS, DEAD_LETTERS: DEAD_LETTERS_TOPIC, PROFILE_UPDATES: PROFILE_UPDATES_TOPIC}
 )
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _DAY_MS = 86_400_000

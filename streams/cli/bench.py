@@ -11,7 +11,7 @@ from .shared import BAD_NEWS, Json, fail, print_json
 
 _IMAGES = Path("deploy/images")
 Quick = Annotated[bool, typer.Option("--quick", help="a shorter run, for a first look: minutes instead of tens")]
-bench = typer.Typer(no_args_is_help=True, help="Measure: clicks, reads, memory, freshness, scale, startup, comments.")
+bench = typer.Typer(no_args_is_help=True, help="Measure: clicks, reads, memory, freshness, scale, startup, stages, comments.")
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +77,16 @@ def scale(*, quick: Quick = False, as_json: Json = False) -> None:
 def startup(*, quick: Quick = False, as_json: Json = False) -> None:
     """Seconds until the first event is applied, and the worker's memory."""
     _show("start", _startup(quick=quick), as_json=as_json)
+
+
+@bench.command()
+def stages(*, batch: Annotated[int, typer.Option(help="clicks in a batch")] = 500, as_json: Json = False) -> None:
+    """Where a microsecond goes: the worker's steps without Kafka, and what Redis is asked."""
+    from streams.bench import stages as measurement
+
+    with _reporting():
+        result = measurement.measure(events=100_000, batch=batch)
+    _show("CPU microseconds an event", result, as_json=as_json)
 
 
 @bench.command()

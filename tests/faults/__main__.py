@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--schedules", type=int, default=200, help="how many, with the seeds that follow")
     parser.add_argument("--broker", choices=BROKERS, default="embedded", help="apache-kafka needs KAFKA_HOME and Java")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no schedule after that time")
+    parser.add_argument("--extraction", choices=("embedded", "vllm"), default="embedded", help="vllm: a stand-in")
     parser.add_argument("--events", type=int, help="events in each schedule, instead of 1500 to 4000")
     arguments = parser.parse_args()
     say = partial(print, flush=True)
@@ -27,6 +28,7 @@ def main() -> int:
         arguments.schedules,
         minutes=arguments.minutes,
         events=arguments.events,
+        vllm=arguments.extraction == "vllm",
         say=say,
     )
     say(report(arguments.broker, outcomes, time.monotonic() - began))

@@ -22,6 +22,7 @@ from streams.topics import DEAD_LETTERS, ensure_topics, topic_names
 from tests.brokers import ApacheKafka
 from tests.faults.proxy import HOST, Proxy
 from tests.faults.story import Message
+from tests.faults.vllm import StubServer
 
 PARTITIONS = 4
 Ends = Mapping[tuple[str, int], int]
@@ -65,8 +66,9 @@ class ProxiedKafka(ApacheKafka):
 class Ground:
     """The servers, open until the ``with`` ends. Workers use ``environment``; the referee reads Valkey directly."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, broker: str, *, vllm: bool = False) -> None:
         self.durable_broker = broker == "apache-kafka"
+        self.vllm = StubServer() if vllm else None
         self.group = "faults"
 
     def __enter__(self) -> Self:
@@ -78,6 +80,8 @@ class Ground:
             enter(self.broker)
             self.redis_server = enter(EmbeddedRedis(durable=True))
             self.redis_proxy = enter(Proxy(lambda: self.redis_server.port))
+            if self.vllm is not None:
+                enter(self.vllm)
             self.redis = Redis.from_url(self.redis_server.url)
             ensure_topics(load_settings(kafka_bootstrap=self.bootstrap, partitions=PARTITIONS))
             self.log = Log(self.bootstrap, lambda: self.group)
@@ -95,7 +99,13 @@ class Ground:
 
     def environment(self) -> dict[str, str]:
         """The settings of a worker here. Evidence is kept whole, so that forgetting and retracting are exact."""
+        reading = {
+            "PENCHANT_EXTRACTION": "vllm",
+            "PENCHANT_VLLM_URLS": self.vllm.stub.url,
+            "PENCHANT_VLLM_TIMEOUT_SECONDS": "2",
+        }
         return {
+            **(reading if self.vllm else {}),
             "PENCHANT_KAFKA_BOOTSTRAP": self.bootstrap,
             "PENCHANT_REDIS_URL": f"redis://{HOST}:{self.redis_proxy.port}/0",
             "PENCHANT_CONSUMER_GROUP": self.group,
@@ -110,6 +120,8 @@ class Ground:
         """Everything runs and lets everything through again."""
         self.redis_proxy.calm()
         self.broker_proxy.calm()
+        if self.vllm is not None:
+            self.vllm.shape("ok")
         self.redis_server.start()
         self.broker.start()
 

@@ -26,6 +26,16 @@ class Kind(StrEnum):
     BROKER_STALL = "broker_stall"
     BROKER_REFUSE = "broker_refuse"
     OFFSETS_LOST = "offsets_lost"
+    VLLM_BUSY = "vllm_busy"
+    VLLM_UNAVAILABLE = "vllm_unavailable"
+    VLLM_BROKEN = "vllm_broken"
+    VLLM_GARBAGE = "vllm_garbage"
+    VLLM_CUT_OFF = "vllm_cut_off"
+    VLLM_CUT_OFF_EARLY = "vllm_cut_off_early"
+    VLLM_WHITE_SPACE = "vllm_white_space"
+    VLLM_NOT_EVEN_JSON = "vllm_not_even_json"
+    VLLM_SLOW = "vllm_slow"
+    VLLM_SILENT = "vllm_silent"
 
 
 _LONGEST = {
@@ -39,7 +49,9 @@ _LONGEST = {
     Kind.BROKER_KILL: 3.0,
     Kind.BROKER_STALL: 8.0,
     Kind.BROKER_REFUSE: 5.0,
+    **dict.fromkeys((kind for kind in Kind if kind.startswith("vllm_")), 6.0),
 }
+VLLM = frozenset(kind for kind in Kind if kind.startswith("vllm_"))
 _RARE = {Kind.BROKER_KILL, Kind.BROKER_RESTART, Kind.OFFSETS_LOST}
 _DURABLE_BROKER_ONLY = {Kind.BROKER_KILL, Kind.BROKER_RESTART}
 
@@ -65,10 +77,10 @@ class Schedule:
     faults: tuple[Fault, ...]
 
 
-def draw(seed: int, *, durable_broker: bool, events: int | None = None) -> Schedule:
+def draw(seed: int, *, durable_broker: bool, vllm: bool = False, events: int | None = None) -> Schedule:
     """The schedule of a seed. The embedded broker forgets when it ends, so only a durable one is restarted."""
     rng = random.Random(seed)
-    kinds = [kind for kind in Kind if durable_broker or kind not in _DURABLE_BROKER_ONLY]
+    kinds = [k for k in Kind if (durable_broker or k not in _DURABLE_BROKER_ONLY) and (vllm or k not in VLLM)]
     odds = [0.4 if kind in _RARE else 1.0 for kind in kinds]
     number = rng.randint(3, 7)
     faults = [

@@ -11,6 +11,7 @@ from profiles import keys
 from profiles.decay import weight_at
 from tests.faults.ground import Ground
 from tests.faults.story import Story
+from tests.faults.vllm import kept
 from tests.oracle import HALF_LIVES_US, Shown, assert_same, weights
 
 _SHOWN = 12
@@ -18,13 +19,14 @@ _SHOWN = 12
 
 @dataclass
 class Verdict:
-    """What was found. ``lost`` and ``doubled`` are events, ``findings`` what a person should read."""
+    """What was found. ``lost`` and ``doubled`` are events, ``by_model`` pieces of evidence that are vLLM's reading."""
 
     events: int = 0
     duplicates: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     lost: int = 0
     doubled: int = 0
+    by_model: int = 0
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -41,13 +43,15 @@ def judge(ground: Ground, story: Story) -> Verdict:
     for event in shown:
         by_user[event.user].append(event)
     for user, events in by_user.items():
-        _judge_user(ground.redis, story, user, events, verdict)
+        _judge_user(ground.redis, story, user, events, verdict, by_evidence=ground.vllm is not None)
     _judge_letters(ground, story, verdict)
     del verdict.findings[_SHOWN:]
     return verdict
 
 
-def _judge_user(redis: Redis, story: Story, user: str, events: list[Shown], verdict: Verdict) -> None:
+def _judge_user(
+    redis: Redis, story: Story, user: str, events: list[Shown], verdict: Verdict, *, by_evidence: bool = False
+) -> None:
     at = max(event.at for event in events)
     distinct = len({event.event_id for event in events})
     verdict.events += len(events)
@@ -58,6 +62,11 @@ def _judge_user(redis: Redis, story: Story, user: str, events: list[Shown], verd
         verdict.doubled += max(counted - distinct, 0)
         if counted != distinct:
             verdict.findings.append(f"{user}: {counted} events counted, {distinct} expected")
+    if by_evidence:
+        found = kept(redis, user, events)
+        verdict.findings += found.odd
+        verdict.by_model += found.by_model
+        events = found.shown
     expected = weights(events, story.commands, at=at).get(user, {})
     try:
         assert_same(_profile(redis, user, at), expected)
@@ -79,6 +88,8 @@ def _profile(redis: Redis, user: str, at: int) -> Mapping[tuple[str, str], Mappi
 def _judge_letters(ground: Ground, story: Story, verdict: Verdict) -> None:
     """Every bad event has a letter with its reason, and no good one has any."""
     reasons: dict[bytes, set[str]] = defaultdict(set)
+    if ground.vllm is not None and not verdict.by_model:
+        verdict.findings.append("no text was read by the model: the stand-in was never asked")
     good: dict[bytes, Any] = {m.value: m for m in story.messages if m.value not in story.rejects}
     for value, letter in ground.log.letters(set(story.rejects)):
         reasons[value].add(letter["reason"])

@@ -6,10 +6,11 @@ from typing import Any
 
 from tests.faults.crew import Crew
 from tests.faults.ground import Ground
-from tests.faults.plan import draw
+from tests.faults.plan import VLLM, draw
 from tests.faults.referee import judge
 from tests.faults.schedule import Outcome, Stage
 from tests.faults.story import Story, items, read_everything, tell
+from tests.faults.vllm import unlike
 
 SCHEDULES_PER_GROUND = 12
 
@@ -21,6 +22,7 @@ def run(
     *,
     minutes: float = float("inf"),
     events: int | None = None,
+    vllm: bool = False,
     say: Callable[[str], None] = print,
 ) -> list[Outcome]:
     """Run schedules of the seeds from ``seed`` on. Ends early after ``minutes``."""
@@ -30,7 +32,7 @@ def run(
     seeds = list(range(seed, seed + schedules))
     while seeds and time.monotonic() < deadline:
         batch, seeds = seeds[:SCHEDULES_PER_GROUND], seeds[SCHEDULES_PER_GROUND:]
-        outcomes += _on_one_ground(broker, batch, readings, deadline, events, say)
+        outcomes += _on_one_ground(broker, batch, readings, deadline, events, vllm, say)
     return outcomes
 
 
@@ -40,11 +42,12 @@ def _on_one_ground(
     readings: Mapping[str, Any],
     deadline: float,
     events: int | None,
+    vllm: bool,  # noqa: FBT001 - a private helper of run
     say: Callable[[str], None],
 ) -> list[Outcome]:
     outcomes: list[Outcome] = []
     played: list[tuple[Outcome, Story]] = []
-    with Ground(broker) as ground:
+    with Ground(broker, vllm=vllm) as ground:
         crew = Crew(ground.environment())
         try:
             crew.fill()
@@ -55,8 +58,10 @@ def _on_one_ground(
             for seed in seeds:
                 if time.monotonic() > deadline:
                     break
-                schedule = draw(seed, durable_broker=ground.durable_broker, events=events)
-                story = tell(seed, f"s{seed}", schedule.events, readings)
+                schedule = draw(seed, durable_broker=ground.durable_broker, vllm=vllm, events=events)
+                story = tell(seed, f"s{seed}", schedule.events, readings, rulers=0 if vllm else 8)
+                if vllm:
+                    story.messages = unlike(story.messages)
                 outcome = Stage(ground, crew, schedule).play(story)
                 outcomes.append(outcome)
                 played.append((outcome, story))
@@ -84,7 +89,8 @@ def _line(outcome: Outcome, broker: str) -> str:
     )
     if verdict.good:
         return line
-    again = f"python -m tests.faults --broker {broker} --seed {schedule.seed} --schedules 1"
+    extraction = " --extraction vllm" * any(fault.kind in VLLM for fault in schedule.faults)
+    again = f"python -m tests.faults --broker {broker}{extraction} --seed {schedule.seed} --schedules 1"
     findings = "\n".join(f"    {line}" for finding in verdict.findings for line in finding.splitlines())
     return (
         f"{line}\n    again, with the same events and faults; to the millisecond nothing is alike: {again}\n{findings}"

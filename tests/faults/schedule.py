@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.faults.crew import Crew
 from tests.faults.ground import Ends, Ground
-from tests.faults.plan import SECONDS, Fault, Kind, Schedule
+from tests.faults.plan import SECONDS, VLLM, Fault, Kind, Schedule
 from tests.faults.referee import Verdict, judge
 from tests.faults.story import Story
 
@@ -129,6 +129,9 @@ class Stage:
             Kind.BROKER_RESET: broker.reset,
             Kind.OFFSETS_LOST: self._lose_offsets,
         }
+        if ground.vllm is not None and kind in VLLM:
+            ground.vllm.shape(kind.removeprefix("vllm_"))
+            return partial(ground.vllm.shape, "ok")
         if kind in momentary:
             momentary[kind]()
             self._over(fault)

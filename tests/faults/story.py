@@ -46,7 +46,7 @@ class Story:
 
 def read_everything() -> Mapping[str, list[dict[str, Any]]]:
     """What the embedded tier reads in every text of the stories. Takes seconds; do it once."""
-    return stream.read_texts([*stream.TEXTS, *(title for _, _, title in stream.ITEMS)])
+    return stream.read_texts(stream.TEXTS) | stream.read_texts([title for _, _, title in stream.ITEMS], "--item")
 
 
 def items() -> list[Message]:
@@ -57,8 +57,13 @@ def items() -> list[Message]:
     ]
 
 
-def tell(seed: int, prefix: str, number: int, readings: Mapping[str, list[dict[str, Any]]]) -> Story:
-    """A story of ``number`` events of users that begin with ``prefix``: also duplicates, commands and bad events."""
+def tell(
+    seed: int, prefix: str, number: int, readings: Mapping[str, list[dict[str, Any]]], *, rulers: int = _RULERS
+) -> Story:
+    """A story of ``number`` events of users that begin with ``prefix``: also duplicates, commands and bad events.
+
+    ``rulers`` is the number of users who command.
+    """
     rng = random.Random(seed)
     events = [
         {**event, "user_id": f"{prefix} {event['user_id']}", "event_id": f"{prefix}-{event['event_id']}"}
@@ -66,9 +71,9 @@ def tell(seed: int, prefix: str, number: int, readings: Mapping[str, list[dict[s
         if "user_id" in event
     ]
     placed = [(float(place), _message(event)) for place, event in enumerate(events)]
-    rulers = {f"{prefix} user {n}" for n in rng.sample(range(40), _RULERS)}
+    ruling = {f"{prefix} user {n}" for n in rng.sample(range(40), rulers)}
     commands = Commands()
-    for user in sorted(rulers):
+    for user in sorted(ruling):
         placed += _rule(rng, user, [e for e in events if e["user_id"] == user], number, readings, commands)
     bad = _bad(rng, prefix)
     placed += [(rng.uniform(0, number), message) for message, _ in bad]
@@ -85,7 +90,7 @@ def tell(seed: int, prefix: str, number: int, readings: Mapping[str, list[dict[s
         placed.append((rng.uniform(0, number), _message(event)))
     placed.sort(key=lambda pair: pair[0])
     rejects = {message.value: reason for message, reason in bad}
-    return Story([m for _, m in placed], events, commands, rulers, rejects, skewed, readings)
+    return Story([m for _, m in placed], events, commands, ruling, rejects, skewed, readings)
 
 
 def _message(event: Mapping[str, Any]) -> Message:

@@ -15,7 +15,7 @@ from streams.web import AddressTakenError, WebState, create_web, profiles, serve
 from streams.web.app import STATIC
 from streams.web.guard import RateLimit
 
-TOKEN = "sésame"
+SESAME = "sésame"
 NOW = 1_795_000_000.0
 ODD_USER = 'a/b?c=d&{e}\n"😀'
 
@@ -115,7 +115,7 @@ async def test_health_metrics_and_readiness_by_name(reader):
     async def answers():
         return None
 
-    async with client_of(state_of(reader, token=TOKEN, checks={"redis": refuses, "kafka": answers})) as client:
+    async with client_of(state_of(reader, token=SESAME, checks={"redis": refuses, "kafka": answers})) as client:
         assert (await client.get("/healthz")).status_code == 200
         assert "penchant_event_to_profile_seconds" in (await client.get("/metrics")).text
         ready = await client.get("/readyz")
@@ -149,16 +149,16 @@ async def test_without_redis_the_api_says_so_and_tells_no_details(reader):
 
 
 async def test_the_token_opens_page_and_api_and_nothing_else_does(reader):
-    async with client_of(state_of(reader, token=TOKEN)) as client:
+    async with client_of(state_of(reader, token=SESAME)) as client:
         for path in ("/", "/api/users", "/api/events?user=u", "/static/page.js"):
             assert (await client.get(path)).status_code == 401
             assert (await client.get(path, headers={"Authorization": "Bearer wrong"})).status_code == 401
         assert (await client.get("/", params={"token": "wrong"})).status_code == 401
-        bearer = {"Authorization": f"Bearer {TOKEN}".encode()}
+        bearer = {"Authorization": f"Bearer {SESAME}".encode()}
         assert (await client.get("/api/users", headers=bearer)).status_code == 200
-        opened = await client.get("/", params={"token": TOKEN})
+        opened = await client.get("/", params={"token": SESAME})
         assert (opened.status_code, opened.headers["location"]) == (303, "/")
-        assert TOKEN not in opened.headers["set-cookie"]
+        assert SESAME not in opened.headers["set-cookie"]
         assert {"HttpOnly", "SameSite=strict"} <= set(opened.headers["set-cookie"].split("; "))
         assert (await client.get("/")).status_code == 200
 

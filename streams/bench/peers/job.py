@@ -63,8 +63,8 @@ class ClickJob:
         self.redis = Redis.from_url(self.settings.redis_url.get_secret_value())
         self.store = ProfileStore(self.redis, Policy(evidence_per_interest=self.settings.evidence_per_interest))
         texts = TextReader(_NothingToRead(), Recorder())
-        self._clicks = ClickReader(ItemReader(texts), Catalogue(self.redis), item_wait_seconds=0.0)
-        self._decoder = Decoder(
+        self.clicks = ClickReader(ItemReader(texts), Catalogue(self.redis), item_wait_seconds=0.0)
+        self.decoder = Decoder(
             TopicKind.CLICKS,
             max_future_skew_us=round(self.settings.max_future_skew_seconds * MICROSECONDS),
             max_value_bytes=self.settings.max_value_bytes,
@@ -77,8 +77,8 @@ class ClickJob:
 
     async def read(self, partition: int, records: Sequence[Any]) -> list[Observation]:
         """Decode the records of one partition and find what their items are about."""
-        intake = take_in(RecordBatch(self.topic, partition, records, 0.0), self._decoder)
-        results = await self._clicks.observe(intake.events)  # type: ignore[arg-type] - a topic of clicks
+        intake = take_in(RecordBatch(self.topic, partition, records, 0.0), self.decoder)
+        results = await self.clicks.observe(intake.events)  # type: ignore[arg-type] - a topic of clicks
         observations = [result for result in results if isinstance(result, Observation)]
         if len(observations) != len(records):
             raise AssertionError(f"{len(records) - len(observations)} clicks were rejected: the workload is wrong")

@@ -1,0 +1,356 @@
+"""The Grafana dashboard, as code. Run it to write penchant.json beside it; a test holds the two together."""
+
+import json
+from pathlib import Path
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGraphMode, LegendDisplayMode, StackingMode
+from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, ThresholdsMode
+
+OUTPUT = Path(__file__).with_name("penchant.json")
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+OBJECTIVE = 0.99
+FRESHNESS = 'penchant_event_to_profile_seconds{}{{topic=~"$topic"}}'
+FULL, HALF, THIRD, QUARTER = 24, 12, 8, 6
+STAT_HEIGHT, HEIGHT = 5, 8
+
+
+def quantile(q: float, series: str, by: str = "", window: str = "$__rate_interval") -> str:
+    """The quantile ``q`` of a histogram's bucket series, one line for each value of the labels in ``by``."""
+    labels = ", ".join(filter(None, ["le", by]))
+    return f"histogram_quantile({q}, sum by ({labels}) (rate({series}[{window}])))"
+
+
+def rate(series: str, by: str = "") -> str:
+    """A counter's rate, summed over workers, one line for each value of the labels in ``by``."""
+    return f"sum by ({by}) (rate({series}[$__rate_interval]))" if by else f"sum(rate({series}[$__rate_interval]))"
+
+
+def within_objective(window: str, by: str = "") -> str:
+    """The share of events that were in their profile within a second."""
+    grouped = f" by ({by})" if by else ""
+    quick = FRESHNESS.format("_bucket").replace("}", ', le="1.0"}')
+    return f"sum{grouped} (rate({quick}[{window}])) / sum{grouped} (rate({FRESHNESS.format('_count')}[{window}]))"
+
+
+def number(
+    title: str, expression: str, unit: str, description: str, steps: list[tuple[float | None, str]]
+) -> stat.Panel:
+    """One number, coloured by the steps: (from this value on, colour)."""
+    thresholds = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
+    return (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .height(STAT_HEIGHT)
+        .span(QUARTER)
+        .color_mode(BigValueColorMode.VALUE)
+        .graph_mode(BigValueGraphMode.AREA)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .thresholds(thresholds.steps([Threshold(value=value, color=colour) for value, colour in steps]))
+        .with_target(prometheus.Dataquery().expr(expression).datasource(SOURCE))
+    )
+
+
+def lines(
+    title: str, unit: str, description: str, *targets: tuple[str, str], span: int = HALF, stacked: bool = False
+) -> timeseries.Panel:
+    """Lines over time: (expression, legend)."""
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(SOURCE)
+        .unit(unit)
+        .min(0)
+        .height(HEIGHT)
+        .span(span)
+        .fill_opacity(30 if stacked else 8)
+        .legend(common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).show_legend(True).placement("bottom"))
+    )
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
+    for expression, legend in targets:
+        panel.with_target(prometheus.Dataquery().expr(expression).legend_format(legend).datasource(SOURCE))
+    return panel
+
+
+def build() -> dashboard.Dashboard:
+    """The whole dashboard, the objective first."""
+    board = (
+        dashboard.Dashboard("Penchant")
+        .uid("penchant")
+        .description("From event to profile: freshness, throughput, reading, and what went wrong")
+        .tags(["penchant"])
+        .refresh("10s")
+        .time("now-1h", "now")
+        .timezone("browser")
+        .with_variable(dashboard.DatasourceVariable("datasource").type("prometheus").label("Prometheus"))
+        .with_variable(
+            dashboard.QueryVariable("topic")
+            .label("Topic")
+            .datasource(SOURCE)
+            .query("label_values(penchant_batch_records_count, topic)")
+            .multi(True)
+            .include_all(True)
+            .all_value(".*")
+        )
+    )
+    for add in (_freshness, _throughput, _lag, _stages, _extraction, _trouble, _ground):
+        add(board)
+    return board
+
+
+def _freshness(board: dashboard.Dashboard) -> None:
+    bucket = FRESHNESS.format("_bucket")
+    seconds = [(None, "green"), (1.0, "orange"), (5.0, "red")]
+    board.with_row(dashboard.Row("Objective: 99% of events are in their profile within 1 s of their append"))
+    board.with_panel(
+        number(
+            "Within 1 s",
+            within_objective("$__range"),
+            "percentunit",
+            "Over the time range of the dashboard. The objective is 99%.",
+            [(None, "red"), (0.95, "orange"), (OBJECTIVE, "green")],
+        )
+    )
+    for title, q in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)):
+        board.with_panel(
+            number(
+                f"Event to profile, {title}",
+                quantile(q, bucket, window="5m"),
+                "s",
+                "From the append to Kafka until the profile shows it, over five minutes; no finer than the buckets.",
+                seconds,
+            )
+        )
+    board.with_panel(
+        lines(
+            "Event to profile",
+            "s",
+            "Quantiles over all topics chosen.",
+            *((quantile(q, bucket), title) for title, q in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Within 1 s, by topic",
+            "percentunit",
+            "Below 0.99 the error budget is being spent.",
+            (within_objective("5m", "topic"), "{{topic}}"),
+        )
+    )
+
+
+def _throughput(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Throughput"))
+    events = 'penchant_events_total{topic=~"$topic"}'
+    board.with_panel(
+        lines("Events by topic", "eps", "All outcomes.", (rate(events, "topic"), "{{topic}}"), span=THIRD, stacked=True)
+    )
+    board.with_panel(
+        lines(
+            "Events by outcome",
+            "eps",
+            "duplicates: sent twice by the producer; replayed: read again after a restart; ruled_out: by its own user.",
+            (rate(events, "outcome"), "{{outcome}}"),
+            span=THIRD,
+        )
+    )
+    size = 'penchant_batch_records_{}{{topic=~"$topic"}}'
+    board.with_panel(
+        lines(
+            "Records in a batch",
+            "short",
+            "Batches grow with the load: few records mean that there is room.",
+            (f"{rate(size.format('sum'), 'topic')} / {rate(size.format('count'), 'topic')}", "mean {{topic}}"),
+            (quantile(0.99, size.format("bucket"), "topic"), "p99 {{topic}}"),
+            span=THIRD,
+        )
+    )
+
+
+def _lag(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Lag"))
+    where = '{topic=~"$topic"}'
+    board.with_panel(
+        lines(
+            "Records behind",
+            "short",
+            "Summed over partitions.",
+            (f"sum by (topic) (penchant_consumer_lag_records{where})", "{{topic}}"),
+            span=THIRD,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Seconds behind",
+            "s",
+            "The age of the last applied record while records wait, in the worst partition.",
+            (f"max by (topic) (penchant_consumer_lag_seconds{where})", "{{topic}}"),
+            span=THIRD,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Batches in flight",
+            "short",
+            "At its limit (PENCHANT_MAX_IN_FLIGHT) reading is the bottleneck.",
+            (f"sum by (topic) (penchant_in_flight_batches{where})", "{{topic}}"),
+            span=THIRD,
+        )
+    )
+
+
+def _stages(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Stages of a batch"))
+    board.with_panel(
+        lines(
+            "p99 by stage",
+            "s",
+            "read: the extraction and its ledger; apply: the Redis function; publish: dead letters and profile updates.",
+            (quantile(0.99, "penchant_stage_seconds_bucket", "stage"), "{{stage}}"),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Busy by stage",
+            "short",
+            "Seconds spent in a stage for each second of time, over all workers: the tallest is the bottleneck.",
+            (rate("penchant_stage_seconds_sum", "stage"), "{{stage}}"),
+            stacked=True,
+        )
+    )
+
+
+def _extraction(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Reading"))
+    texts, hits = "penchant_extractions_total", "penchant_ledger_hits_total"
+    board.with_panel(
+        lines(
+            "Texts by tier",
+            "short",
+            "Texts a second. gate: nothing to read; embedded beside vllm: estimates while a server is away.",
+            (rate(texts, "tier"), "{{tier}}"),
+            span=THIRD,
+            stacked=True,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Read before",
+            "percentunit",
+            "The share of texts whose reading was in the ledger: they cost nothing.",
+            (f"{rate(hits, 'tier')} / {rate(texts, 'tier')}", "{{tier}}"),
+            span=THIRD,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Interests in a text",
+            "short",
+            "A fall to zero means that reading is broken, a rise that it invents.",
+            (f"{rate('penchant_interests_found_total', 'tier')} / {rate(texts, 'tier')}", "{{tier}}"),
+            span=THIRD,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Tokens",
+            "short",
+            "Prompt and output tokens a second.",
+            (rate("penchant_tokens_total", "tier"), "{{tier}}"),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Findings dropped",
+            "short",
+            "By the check that failed: ungrounded_entity is the rate of invention, answer_*: answers of no use.",
+            (rate("penchant_grounding_drops_total", "reason"), "{{reason}}"),
+        )
+    )
+
+
+def _trouble(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Trouble"))
+    where = '{topic=~"$topic"}'
+    board.with_panel(
+        lines(
+            "Dead letters by reason",
+            "eps",
+            "Each is in penchant.dead-letters.v1 with its origin; `penchant check` tells producers what to change.",
+            (rate(f"penchant_dead_letters_total{where}", "topic, reason"), "{{topic}} {{reason}}"),
+            span=FULL,
+            stacked=True,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Events from the future",
+            "eps",
+            "Clamped to their Kafka timestamp: a producer's clock is wrong.",
+            (rate(f"penchant_events_clamped_total{where}", "topic"), "{{topic}}"),
+        )
+    )
+    board.with_panel(
+        lines(
+            "Interests evicted",
+            "short",
+            "A second, by PENCHANT_MAX_INTERESTS. Many mean that profiles are cut short.",
+            (rate("penchant_profile_evictions_total"), "evicted"),
+        )
+    )
+
+
+def _ground(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Redis, dependencies, workers"))
+    applying = 'penchant_stage_seconds_bucket{stage="apply"}'
+    board.with_panel(
+        lines(
+            "Redis write of a batch",
+            "s",
+            "The apply stage: one function call a user, pipelined.",
+            *((quantile(q, applying), title) for title, q in (("p50", 0.5), ("p99", 0.99))),
+            span=QUARTER,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Dependencies up",
+            "short",
+            "1: every worker reaches it.",
+            ("min by (name) (penchant_dependency_up)", "{{name}}"),
+            span=QUARTER,
+        )
+    )
+    board.with_panel(
+        lines(
+            "CPU",
+            "percentunit",
+            "Of one core, by worker. A worker uses one: scale by workers.",
+            ("rate(process_cpu_seconds_total[$__rate_interval])", "{{instance}}"),
+            span=QUARTER,
+        )
+    )
+    board.with_panel(
+        lines(
+            "Memory",
+            "bytes",
+            "Resident, by worker.",
+            ("process_resident_memory_bytes", "{{instance}}"),
+            span=QUARTER,
+        )
+    )
+
+
+def render() -> str:
+    """The dashboard as Grafana imports it."""
+    return json.dumps(json.loads(JSONEncoder(sort_keys=True).encode(build().build())), indent=2, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(render())

@@ -1,0 +1,104 @@
+"""Where a microsecond goes: the worker's own steps on clicks in memory, one after another, and the server's commands."""
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from profiles import keys, library
+from profiles.model import Observation
+from profiles.planning import by_user, plan, without_repeats
+from profiles.policy import Policy
+from streams.embedded import EmbeddedRedis
+from streams.intake import take_in
+from streams.record_batches import RecordBatch
+from streams.settings import PREFIX
+
+from .meters import cpu_seconds
+from .peers.job import ClickJob, Record
+from .workload import Workload, fill_catalogue
+
+_USERS_PER_CALL = 50
+_MICRO = 1e6
+
+
+class _Stages:
+    """CPU time of this process, by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.seconds[name] += time.process_time() - started
+
+
+def measure(*, events: int, batch: int) -> dict[str, Any]:
+    """Microseconds of CPU an event: of each step in the worker, and of Redis; commands of one user and batch."""
+    with EmbeddedRedis() as server:
+        os.environ[PREFIX + "REDIS_URL"] = server.url
+        os.environ[PREFIX + "EVIDENCE_PER_INTEREST"] = "0"
+        return asyncio.run(_measure(server, events, batch))
+
+
+async def _measure(server: EmbeddedRedis, events: int, batch: int) -> dict[str, Any]:
+    workload = Workload(events, until_ms=int(time.time() * 1000))
+    partitions: dict[int, list[Record]] = defaultdict(list)
+    for partition, key, value in workload.clicks():
+        partitions[partition].append(Record(value, key, len(partitions[partition]), workload.until_ms))
+    await fill_catalogue(server.url)
+    job, stages, users = ClickJob(), _Stages(), 0
+    await job.start()
+    await job.redis.config_resetstat()
+    before = cpu_seconds(server.pid)
+    for partition, records in partitions.items():
+        for start in range(0, len(records), batch):
+            users += await _one_batch(job, stages, partition, records[start : start + batch])
+    redis = cpu_seconds(server.pid) - before
+    statistics = await job.redis.info("commandstats")
+    await job.redis.aclose()
+    return {
+        "batch": batch,
+        "events_per_user_and_batch": events / users,
+        "worker_us": {name: seconds / events * _MICRO for name, seconds in stages.seconds.items()},
+        "worker_total_us": sum(stages.seconds.values()) / events * _MICRO,
+        "redis_us": redis / events * _MICRO,
+        "redis_us_per_user_and_batch": redis / users * _MICRO,
+        "commands_per_user_and_batch": {
+            name.removeprefix("cmdstat_"): figures["calls"] / users for name, figures in sorted(statistics.items())
+        },
+    }
+
+
+async def _one_batch(job: ClickJob, stages: _Stages, partition: int, records: list[Record]) -> int:
+    policy = Policy(evidence_per_interest=0)
+    with stages.timed("decode"):
+        intake = take_in(RecordBatch(job.topic, partition, records, 0.0), job.decoder)
+    with stages.timed("find the item"):
+        results = await job.clicks.observe(intake.events)  # type: ignore[arg-type] - a topic of clicks
+    with stages.timed("group by user"):
+        observations = [result for result in results if isinstance(result, Observation)]
+        distinct = [without_repeats(own) for own in by_user(observations).values()]
+    with stages.timed("plan"):
+        updates = [plan(f"clicks/{partition}", own, policy) for own in distinct]
+    chunks = [updates[i : i + _USERS_PER_CALL] for i in range(0, len(updates), _USERS_PER_CALL)]
+    with stages.timed("pack"):
+        calls = [
+            ([keys.profile(u.user) for u in chunk], library.update_arguments(chunk, policy.half_lives))
+            for chunk in chunks
+        ]
+    with stages.timed("redis-py"):
+        async with job.redis.pipeline(transaction=False) as pipe:
+            for stems, arguments in calls:
+                pipe.fcall(library.APPLY, len(stems), *stems, library.config(policy), *arguments)
+            replies = await pipe.execute()
+    with stages.timed("read the replies"):
+        for chunk, reply in zip(chunks, replies, strict=True):
+            for update, part in zip(chunk, reply, strict=True):
+                library.parse_reply(update, part)
+    return len(updates)
