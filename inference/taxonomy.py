@@ -1,19 +1,16 @@
 """The concepts that interests are named by: the IAB Content Taxonomy 3.1 with slugs, Chinese names and aliases."""
 
 import csv
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from inference.preparation.shadow import shadow
+from inference.naming import NameIndex, folded
 
 SENSITIVE_MARK = "SCD"
 _SENSITIVE_TIERS = frozenset({"Sensitive Topics", "Politics"})  # what a person thinks of politics is nobody else's business
 _HEADER_LINES = 2
-_WORD = re.compile(r"[a-z0-9]+(?:[''’][a-z]+)?")
-_LONGEST_NAME_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +47,11 @@ class Taxonomy:
         self.concepts = tuple(concepts)
         self.by_id: Mapping[str, Concept] = {c.id: c for c in concepts}
         self.by_slug: Mapping[str, Concept] = {c.slug: c for c in concepts}
-        self._by_name: dict[str, Concept] = {}
-        self._cjk_lengths: dict[str, tuple[int, ...]] = {}
+        names: dict[str, Concept] = {}
         own = [(c, name) for c in concepts for name in (c.slug, c.name, c.name_zh)]
         for concept, name in own + [(c, alias) for c in concepts for alias in c.aliases]:
-            if name:
-                self._by_name.setdefault(_folded(name), concept)
-        lengths: dict[str, set[int]] = {}
-        for name in self._by_name:
-            if len(name) > 1 and not name.isascii():
-                lengths.setdefault(name[0], set()).add(len(name))
-        self._cjk_lengths = {first: tuple(sorted(sizes, reverse=True)) for first, sizes in lengths.items()}
+            names.setdefault(folded(name), concept)
+        self._names = NameIndex(names)
 
     @staticmethod
     @cache
@@ -70,8 +61,7 @@ class Taxonomy:
 
     def named(self, word: str) -> Concept | None:
         """The concept that goes by this slug, name or alias, in either language and script."""
-        name = _folded(word)
-        return self._by_name.get(name) or self._by_name.get(name.removesuffix("s"))
+        return self._names.get(word)
 
     def ancestors(self, concept: Concept) -> Iterator[Concept]:
         """The concepts above this one, nearest first."""
@@ -85,44 +75,7 @@ class Taxonomy:
 
     def mentions(self, text: str) -> list[Mention]:
         """The concepts named in a text, from the left, the longest name first; names never overlap."""
-        folded = shadow(text)
-        return sorted([*self._latin(folded), *self._cjk(folded)], key=lambda m: m.start)
-
-    def _latin(self, folded: str) -> Iterator[Mention]:
-        words = list(_WORD.finditer(folded))
-        at = 0
-        while at < len(words):
-            for size in range(min(_LONGEST_NAME_WORDS, len(words) - at), 0, -1):
-                first, last = words[at], words[at + size - 1]
-                if len(last.group()) == 1 and size == 1:
-                    continue
-                concept = self.named(_dashed(folded[first.start() : last.end()]))
-                if concept is not None:
-                    yield Mention(concept, first.start(), last.end())
-                    at += size - 1
-                    break
-            at += 1
-
-    def _cjk(self, folded: str) -> Iterator[Mention]:
-        at = 0
-        while at < len(folded):
-            for size in self._cjk_lengths.get(folded[at], ()):
-                concept = self._by_name.get(folded[at : at + size])
-                if concept is not None:
-                    yield Mention(concept, at, at + size)
-                    at += size - 1
-                    break
-            at += 1
-
-
-def _dashed(words: str) -> str:
-    return " ".join(words.split())
-
-
-def _folded(name: str) -> str:
-    """One spelling for a name: shadow letters, hyphens and slashes as spaces."""
-    folded = shadow(name.strip())
-    return " ".join(re.sub(r"[-/&]", " ", folded).split()) if folded.isascii() else folded
+        return [Mention(concept, start, end) for concept, start, end in self._names.find(text)]
 
 
 def _read_concepts() -> Iterator[Concept]:

@@ -176,10 +176,10 @@ async def run_worker(
     producer = AIOKafkaProducer(**kafka_client_options(settings), max_request_size=DEAD_LETTER_BYTES)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(redis.aclose)
+        stack.push_async_callback(producer.stop)
         store = ProfileStore(redis, policy, changes=settings.profile_updates)
         await store.prepare()
         await producer.start()
-        stack.push_async_callback(producer.stop)
         extractor = extractor_of(settings, redis)
         stack.push_async_callback(extractor.aclose)
         logs = await Logs(redis).names(topic_ids(topics))

@@ -24,16 +24,6 @@ _log = structlog.get_logger()
 _LOOK_AGAIN_SECONDS = 0.05
 _COMMIT_BEFORE_REVOKE_SECONDS = 3.0
 _REWIND_AGAIN_SECONDS = 1.0
-_FETCH_WAIT_MS = 50
-
-
-class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    def _create_worker_consumer(self, transport: "RecordBatchTransport") -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # A broker is asked once at a time: while a request waits for news of the quiet partitions, nothing more is
-        # fetched of the busy ones. Faust lets it wait 1.5 s.
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
-        return consumer
 
 
 class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -47,9 +37,6 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._deliveries = Deliveries()
         self._room = asyncio.Event()
         super().__init__(*args, **kwargs)
-
-    def _new_consumer_thread(self) -> _ConsumerThread:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     def acknowledge(self, batch: RecordBatch) -> None:
         """Note that a batch is done. Commits follow by Faust's commit interval."""

@@ -58,11 +58,18 @@ class Page:
         return answer["result"].get("value")
 
     async def until(self, script: str) -> Any:
-        """Wait until the expression is true, and give its value."""
-        async with asyncio.timeout(_WAIT_SECONDS):
-            while not (value := await self.run(script)):  # noqa: ASYNC110 - the event is in another process
-                await asyncio.sleep(0.05)
-        return value
+        """Wait until the expression is true, and give its value. It may fail meanwhile: the page is being loaded."""
+        why: object = "it was never true"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_SECONDS):
+                while True:
+                    try:
+                        if value := await self.run(script):
+                            return value
+                    except AssertionError as error:
+                        why = error
+                    await asyncio.sleep(0.05)
+        raise AssertionError(f"{script}: {why}")
 
     async def press(self, key: str, code: int) -> None:
         text = {"text": "\r"} if key == "Enter" else {}

@@ -3,79 +3,14 @@
 import json
 from pathlib import Path
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGraphMode, LegendDisplayMode, StackingMode
-from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, ThresholdsMode
+from grafana_foundation_sdk.models.dashboard import VariableRefresh
+from panels import FRESHNESS, FULL, QUARTER, SOURCE, THIRD, lines, number, quantile, rate, within_objective
 
 OUTPUT = Path(__file__).with_name("penchant.json")
-SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 OBJECTIVE = 0.99
-FRESHNESS = 'penchant_event_to_profile_seconds{}{{topic=~"$topic"}}'
-FULL, HALF, THIRD, QUARTER = 24, 12, 8, 6
-STAT_HEIGHT, HEIGHT = 5, 8
-
-
-def quantile(q: float, series: str, by: str = "", window: str = "$__rate_interval") -> str:
-    """The quantile ``q`` of a histogram's bucket series, one line for each value of the labels in ``by``."""
-    labels = ", ".join(filter(None, ["le", by]))
-    return f"histogram_quantile({q}, sum by ({labels}) (rate({series}[{window}])))"
-
-
-def rate(series: str, by: str = "") -> str:
-    """A counter's rate, summed over workers, one line for each value of the labels in ``by``."""
-    return f"sum by ({by}) (rate({series}[$__rate_interval]))" if by else f"sum(rate({series}[$__rate_interval]))"
-
-
-def within_objective(window: str, by: str = "") -> str:
-    """The share of events that were in their profile within a second."""
-    grouped = f" by ({by})" if by else ""
-    quick = FRESHNESS.format("_bucket").replace("}", ', le="1.0"}')
-    return f"sum{grouped} (rate({quick}[{window}])) / sum{grouped} (rate({FRESHNESS.format('_count')}[{window}]))"
-
-
-def number(
-    title: str, expression: str, unit: str, description: str, steps: list[tuple[float | None, str]]
-) -> stat.Panel:
-    """One number, coloured by the steps: (from this value on, colour)."""
-    thresholds = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE)
-    return (
-        stat.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .height(STAT_HEIGHT)
-        .span(QUARTER)
-        .color_mode(BigValueColorMode.VALUE)
-        .graph_mode(BigValueGraphMode.AREA)
-        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .thresholds(thresholds.steps([Threshold(value=value, color=colour) for value, colour in steps]))
-        .with_target(prometheus.Dataquery().expr(expression).datasource(SOURCE))
-    )
-
-
-def lines(
-    title: str, unit: str, description: str, *targets: tuple[str, str], span: int = HALF, stacked: bool = False
-) -> timeseries.Panel:
-    """Lines over time: (expression, legend)."""
-    panel = (
-        timeseries.Panel()
-        .title(title)
-        .description(description)
-        .datasource(SOURCE)
-        .unit(unit)
-        .min(0)
-        .height(HEIGHT)
-        .span(span)
-        .fill_opacity(30 if stacked else 8)
-        .legend(common.VizLegendOptions().display_mode(LegendDisplayMode.LIST).show_legend(True).placement("bottom"))
-    )
-    if stacked:
-        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
-    for expression, legend in targets:
-        panel.with_target(prometheus.Dataquery().expr(expression).legend_format(legend).datasource(SOURCE))
-    return panel
+OF_WORKERS = " and on (job, instance) penchant_dependency_up"
 
 
 def build() -> dashboard.Dashboard:
@@ -94,6 +29,7 @@ def build() -> dashboard.Dashboard:
             .label("Topic")
             .datasource(SOURCE)
             .query("label_values(penchant_batch_records_count, topic)")
+            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
             .multi(True)
             .include_all(True)
             .all_value(".*")
@@ -211,7 +147,7 @@ def _stages(board: dashboard.Dashboard) -> None:
         lines(
             "p99 by stage",
             "s",
-            "read: the extraction and its ledger; apply: the Redis function; publish: dead letters and profile updates.",
+            "read: extraction and ledger; apply: the Redis function; publish: dead letters and profile updates.",
             (quantile(0.99, "penchant_stage_seconds_bucket", "stage"), "{{stage}}"),
         )
     )
@@ -332,7 +268,7 @@ def _ground(board: dashboard.Dashboard) -> None:
             "CPU",
             "percentunit",
             "Of one core, by worker. A worker uses one: scale by workers.",
-            ("rate(process_cpu_seconds_total[$__rate_interval])", "{{instance}}"),
+            (f"rate(process_cpu_seconds_total[$__rate_interval]){OF_WORKERS}", "{{instance}}"),
             span=QUARTER,
         )
     )
@@ -341,7 +277,7 @@ def _ground(board: dashboard.Dashboard) -> None:
             "Memory",
             "bytes",
             "Resident, by worker.",
-            ("process_resident_memory_bytes", "{{instance}}"),
+            (f"process_resident_memory_bytes{OF_WORKERS}", "{{instance}}"),
             span=QUARTER,
         )
     )

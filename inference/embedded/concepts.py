@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.embedded.lexicon import Hit, Lexicon, Source
 from inference.embedded.linear import Array
-from inference.preparation import shadow
-from inference.taxonomy import Mention, Taxonomy
+from inference.taxonomy import Taxonomy
 
-LEXICON_FEATURES = 5
-_DEFAULT_TRUST = 0.6
+LEXICON_FEATURES = 7
+DEFAULT_TRUST = {Source.TAXONOMY: 0.6, Source.WORD: 0.5, Source.NAME: 0.6}
+_COLUMN = {Source.TAXONOMY: 0, Source.WORD: 5, Source.NAME: 6}
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,12 @@ def unit(vectors: Array) -> Array:
 class LexiconFeatures:
     """What the concept names that occur in a text say about each concept."""
 
-    def __init__(self, taxonomy: Taxonomy, trust: Mapping[str, float]) -> None:
-        self._taxonomy = taxonomy
+    def __init__(self, taxonomy: Taxonomy, lexicon: Lexicon, trust: Mapping[str, float]) -> None:
+        self._lexicon = lexicon
         self._trust = trust
+        self._size = len(taxonomy.concepts)
         index = {c.id: i for i, c in enumerate(taxonomy.concepts)}
-        self._index = index
-        self._lines = {c.id: [index[a.id] for a in taxonomy.ancestors(c)] for c in taxonomy.concepts}
+        self._lines = [[index[a.id] for a in taxonomy.ancestors(c)] for c in taxonomy.concepts]
         top = [index[taxonomy.tier1(c).id] for c in taxonomy.concepts]
         self._branch = {t: np.flatnonzero(np.asarray(top) == t) for t in set(top)}
         self._top = top
@@ -65,26 +66,29 @@ class LexiconFeatures:
                 children.setdefault(index[concept.parent or ""], []).append(index[concept.id])
         self._children = children
 
-    def of(self, text: str) -> tuple[Array, list[Mention]]:
-        """(concepts, features) and the mentions: named, named by the longest name, an ancestor or child of a named
-        concept, in the branch of a named one."""
-        mentions = self._taxonomy.mentions(text)
-        features = np.zeros((len(self._index), LEXICON_FEATURES), np.float32)
-        if not mentions:
-            return features, mentions
-        longest = max(mentions, key=lambda m: (m.end - m.start) * (1 if text[m.start].isascii() else 3))
-        for mention in mentions:
-            at = self._index[mention.concept.id]
-            trust = self._trust.get(shadow(text[mention.start : mention.end]), _DEFAULT_TRUST)
-            features[at, 0] = max(features[at, 0], trust)
-            for ancestor in self._lines[mention.concept.id]:
-                features[ancestor, 2] = max(features[ancestor, 2], trust)
-            for child in self._children.get(at, ()):
-                features[child, 3] = max(features[child, 3], trust)
-            features[self._branch[self._top[at]], 4] += trust / len(mentions)
-        features[self._index[longest.concept.id], 1] = 1.0
-        return features, mentions
+    def of(self, text: str) -> Array:
+        """(concepts, features): named by the taxonomy, by the longest name, an ancestor or a child of what is named, in
+        its branch, spoken for by an everyday word, by a well-known name."""
+        hits = self._lexicon.hits(text)
+        features = np.zeros((self._size, LEXICON_FEATURES), np.float32)
+        for hit in hits:
+            for at, source in hit.concepts.items():
+                trust = self._trust.get(f"{hit.word}:{at}", DEFAULT_TRUST[source]) / len(hit.concepts) ** 0.5
+                column = _COLUMN[source]
+                features[at, column] = 1 - (1 - features[at, column]) * (1 - trust)
+                lines, children = self._lines[at], self._children.get(at, [])
+                features[lines, 2] = np.maximum(features[lines, 2], trust)
+                features[children, 3] = np.maximum(features[children, 3], trust)
+                features[self._branch[self._top[at]], 4] += trust / len(hits)
+        if hits:
+            for at in max(hits, key=_length).concepts:
+                features[at, 1] = 1.0
+        return features
 
     def matrix(self, texts: Sequence[str]) -> Array:
         """(texts, concepts, features)."""
-        return np.stack([self.of(t)[0] for t in texts]) if texts else np.zeros((0, len(self._index), LEXICON_FEATURES), np.float32)
+        return np.stack([self.of(t) for t in texts]) if texts else np.zeros((0, self._size, LEXICON_FEATURES), np.float32)
+
+
+def _length(hit: Hit) -> int:
+    return (hit.end - hit.start) * (1 if hit.word.isascii() else 3)

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from xxhash import xxh3_64_intdigest
 
+from inference.embedded.lexicon import Lexicon, Source
 from inference.embedded.linear import Array
 from inference.preparation import shadow
 from inference.preparation.words import Word, stop_words, words
-from inference.taxonomy import Taxonomy
 
 SLOTS = 16384
-MAX_FEATURES = 32
+MAX_FEATURES = 40
 _MAX_SCANNED = 400
 _MAX_WORDS = {True: 6, False: 4}
 _MAX_CHARACTERS = 40
@@ -53,9 +53,9 @@ class EntityHead:
         scores: Array = self.weights[padded([c.slots for c in candidates])].sum(axis=1)
         return scores
 
-    def best(self, text: str, taxonomy: Taxonomy, spans: Sequence[tuple[int, int]]) -> list[tuple[Candidate, float] | None]:
+    def best(self, text: str, lexicon: Lexicon, spans: Sequence[tuple[int, int]]) -> list[tuple[Candidate, float] | None]:
         """The best name within each span of the text, with its probability against the others and against none."""
-        found = candidates(text, taxonomy)
+        found = candidates(text, lexicon)
         scores = self.score(found)
         none = float(self.score([nothing(text)])[0])
         results: list[tuple[Candidate, float] | None] = []
@@ -81,14 +81,15 @@ def padded(slots: Sequence[tuple[int, ...]]) -> npt.NDArray[np.int64]:
     return rows
 
 
-def candidates(text: str, taxonomy: Taxonomy) -> list[Candidate]:
+def candidates(text: str, lexicon: Lexicon) -> list[Candidate]:
     """Every run of the text that could be a name, no two of the same place."""
     text = text[:_MAX_SCANNED]
     tokens = words(text)
     quoted = {(m.start(m.lastindex), m.end(m.lastindex)): m.group()[0] for m in _QUOTED.finditer(text) if m.lastindex}
     han = any("\u3400" <= c <= "\u9fff" for c in text)
-    spans = dict.fromkeys([*quoted, *_runs(text, tokens)])
-    view = _View(text, tokens, quoted, han, taxonomy)
+    named = [(h.start, h.end) for h in lexicon.hits(text) if Source.NAME in h.concepts.values()]
+    spans = dict.fromkeys([*quoted, *named, *_runs(text, tokens)])
+    view = _View(text, tokens, quoted, han, lexicon)
     found = []
     for start, end in spans:
         slice_ = text[start:end]
@@ -135,11 +136,14 @@ def _slot(name: str) -> int:
 class _View:
     """A text seen from its candidates."""
 
-    def __init__(self, text: str, tokens: Sequence[Word], quoted: dict[tuple[int, int], str], han: bool, taxonomy: Taxonomy) -> None:
-        self.text, self.tokens, self.quoted, self.han, self.taxonomy = text, tokens, quoted, han, taxonomy
+    def __init__(self, text: str, tokens: Sequence[Word], quoted: dict[tuple[int, int], str], han: bool, lexicon: Lexicon) -> None:
+        self.text, self.tokens, self.quoted, self.han, self.lexicon = text, tokens, quoted, han, lexicon
         self.by_start = {t.start: i for i, t in enumerate(tokens)}
         self.by_end = {t.end: i for i, t in enumerate(tokens)}
         self.stop = stop_words()
+        hits = lexicon.hits(text)
+        self.spoken = {(h.start, h.end): min(h.concepts.values()) for h in hits}
+        self.names = [(h.start, h.end) for h in hits if Source.NAME in h.concepts.values()]
 
     def slots(self, start: int, end: int) -> tuple[int, ...]:
         return tuple(dict.fromkeys(_slot(name) for name in self._names(start, end)))
@@ -172,6 +176,10 @@ class _View:
         yield f"after:{shadow(after.text) if after else ''}"
         yield f"before-kind:{before.kind if before else ''}:{_shape(before.text) if before else ''}:{context}"
         yield f"after-kind:{after.kind if after else ''}:{_shape(after.text) if after else ''}:{context}"
+        left = before is not None and bool(_GLUE.fullmatch(self.text[before.end : start])) and _is_namelike(before, script)
+        right = after is not None and bool(_GLUE.fullmatch(self.text[end : after.start])) and _is_namelike(after, script)
+        yield f"cut-short:{context}:{left}:{right}:{bool(mark)}"
+        yield f"whole:{context}:{not left and not right}:{shape}"
         yield f"before-mark:{self.text[start - 1 : start]}"
         yield f"after-mark:{self.text[end : end + 1]}"
         if script != "a":
@@ -186,11 +194,24 @@ class _View:
             yield f"first:{shadow(inside[0].text)}"
         if any(t.kind in _NAME_KINDS for t in inside):
             yield f"has-name-kind:{len(inside)}"
-        concept = self.taxonomy.named(name)
-        yield f"concept:{concept is not None}:{script}:{shape[:2]}"
+        source = self.spoken.get((start, end))
+        yield f"lexicon:{source}:{script}:{shape[:2]}"
+        known = self.lexicon.is_name(text) and (script != "a" or not text.islower())
+        yield f"known:{known}:{script}"
+        if not known and any(s <= start and end <= e for s, e in self.names):
+            yield f"inside-known:{script}"
+        if not known and any(start <= s and e <= end for s, e in self.names):
+            yield f"around-known:{script}:{len(inside)}"
         yield f"place:{context}:{min(3, 4 * start // (len(self.text) + 1))}"
         if self.text.count(text) > 1:
             yield "repeated"
+
+
+def _is_namelike(word: Word, script: str) -> bool:
+    """Whether a neighbour looks like a part of the same name: a capital or figure in Latin, a name by its kind in Chinese."""
+    if script == "a":
+        return word.text.isascii() and (word.text[0].isupper() or word.text[0].isdigit())
+    return word.kind in _NAME_KINDS or word.kind == "eng"
 
 
 def _shape(word: str) -> str:

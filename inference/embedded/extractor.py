@@ -12,6 +12,7 @@ from inference.embedded.concepts import LexiconFeatures
 from inference.embedded.encoder import Encoder
 from inference.embedded.entities import Candidate
 from inference.embedded.head import STANCES, Head, interest_features, text_features
+from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array, softmax
 from inference.extraction import Extraction, Interest, Passage, Tier
 from inference.preparation import worth_reading
@@ -46,7 +47,8 @@ class EmbeddedExtractor:
     def __init__(self, taxonomy: Taxonomy | None = None, head: Head | None = None) -> None:
         self._taxonomy = taxonomy or Taxonomy.load()
         self._head = head or Head.load()
-        self._lexicon = LexiconFeatures(self._taxonomy, self._head.concepts.trust)
+        self._words = Lexicon(self._taxonomy)
+        self._lexicon = LexiconFeatures(self._taxonomy, self._words, self._head.concepts.trust)
         self._branches = np.array([self._taxonomy.tier1(c).id for c in self._taxonomy.concepts])
         self._encoder = Encoder()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-reader")
@@ -98,12 +100,12 @@ class EmbeddedExtractor:
             sides = [readings[p.text] for p in pair]
             if _opposed(sides):
                 spans = [(p.start, p.end) for p in pair]
-                named = self._head.entities.best(text, self._taxonomy, spans)
+                named = self._head.entities.best(text, self._words, spans)
                 return tuple(
                     self._interest(text, _blended(whole, side), side.stances, found)
                     for side, found in zip(sides, named, strict=True)
                 )
-        (found,) = self._head.entities.best(text, self._taxonomy, [(0, len(text))])
+        (found,) = self._head.entities.best(text, self._words, [(0, len(text))])
         return (self._interest(text, whole.concepts, whole.stances, found),)
 
     def _interest(self, text: str, concepts: Array, stances: Array, found: tuple[Candidate, float] | None) -> Interest:

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from inference.embedded.concepts import LEXICON_FEATURES, ConceptHead, LexiconFeatures, unit
+from inference.embedded.concepts import DEFAULT_TRUST, LEXICON_FEATURES, ConceptHead, LexiconFeatures, unit
 from inference.embedded.encoder import DIMENSIONS, Encoder
 from inference.embedded.entities import SLOTS, EntityHead, candidates, nothing, padded
 from inference.embedded.extractor import EmbeddedExtractor
 from inference.embedded.head import FILE, STANCES, TEXT_SLOTS, Calibration, Head, interest_features, text_features
+from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array, adam, fit_softmax, hashed, softmax
 from inference.preparation import prepare, shadow, worth_reading
 from inference.taxonomy import Taxonomy
@@ -41,7 +42,7 @@ class Trainer:
     """Fits the parts of a head, one after the other."""
 
     def __init__(self, taxonomy: Taxonomy, encoder: Encoder) -> None:
-        self.taxonomy, self.encoder = taxonomy, encoder
+        self.taxonomy, self.encoder, self.lexicon = taxonomy, encoder, Lexicon(taxonomy)
         self.index = {c.id: i for i, c in enumerate(taxonomy.concepts)}
         size = len(taxonomy.concepts)
         self.lineage = np.eye(size, dtype=np.float32)
@@ -58,15 +59,17 @@ class Trainer:
         return unit(sums)
 
     def trust(self, rows: Sequence[Row]) -> dict[str, float]:
-        """How often a name that occurs is meant, smoothed."""
-        seen: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        """How often a word of the lexicon that occurs speaks for its concept, smoothed."""
+        right: dict[str, float] = defaultdict(float)
         for row in rows:
-            accepted = {c for g in row["gold"] for c in g["concepts"]}
-            for mention in self.taxonomy.mentions(row["text"]):
-                counts = seen[shadow(row["text"][mention.start : mention.end])]
-                counts[0] += mention.concept.id in accepted
-                counts[1] += 1
-        return {name: (right + 1.8) / (times + 3) for name, (right, times) in seen.items()}
+            accepted = {self.index[c] for g in row["gold"] for c in g["concepts"]}
+            for hit in self.lexicon.hits(row["text"]):
+                for at, source in hit.concepts.items():
+                    word = f"{hit.word}:{at}"
+                    right[word] += 3 * DEFAULT_TRUST[source] if word not in right else 0
+                    right[word] += at in accepted
+                    right["times " + word] += 1
+        return {word: right[word] / (right["times " + word] + 3) for word in list(right) if not word.startswith("times ")}
 
     def concepts(self, rows: Sequence[Row], vectors: Array, names: Array, steps: int = 150) -> ConceptHead:
         """Fit the concept head on rows with interests; any accepted concept counts, the best one most."""
@@ -79,11 +82,11 @@ class Trainer:
                     target[self.index[concept]] = _ANY_OF[min(rank, len(_ANY_OF) - 1)]
         lexicon = np.zeros((len(rows), len(self.index), LEXICON_FEATURES), np.float32)
         for fold in (0, 1):
-            others = LexiconFeatures(self.taxonomy, self.trust(rows[1 - fold :: 2]))
+            others = LexiconFeatures(self.taxonomy, self.lexicon, self.trust(rows[1 - fold :: 2]))
             lexicon[fold::2] = others.matrix([r["text"] for r in rows[fold::2]])
         weights = np.zeros((len(self.index), DIMENSIONS), np.float32)
         bias = np.zeros(len(self.index), np.float32)
-        scalars = np.array([20, 3, 1, 1, 0.5, 1], np.float32)
+        scalars = np.array([20, 3, 1, 1, 0.5, 1, 3, 3], np.float32)
         moments = [(np.zeros_like(p), np.zeros_like(p)) for p in (weights, bias, scalars)]
         similar = seen @ names.T
         for step in range(1, steps + 1):
@@ -107,7 +110,7 @@ class Trainer:
         right: list[bool] = []
         for at, row in enumerate(rows):
             accepted = {_folded(e) for g in row["gold"] for e in g["entities"]}
-            found = candidates(row["text"], self.taxonomy)
+            found = candidates(row["text"], self.lexicon)
             hits = [_folded(c.text) in accepted for c in found]
             slots += [c.slots for c in found] + [nothing(row["text"]).slots]
             segment += [at] * (len(found) + 1)
@@ -142,7 +145,7 @@ class Trainer:
         decay = np.concatenate([np.full(DIMENSIONS, 1e-3), np.full(TEXT_SLOTS, 1e-3)]).astype(np.float32)
         stance = fit_softmax(inputs[with_interest], targets, decay=decay)
         held_out = self._held_out_concepts(rows, vectors, names)
-        lexicon = LexiconFeatures(self.taxonomy, concepts.trust).matrix([r["text"] for r in rows])
+        lexicon = LexiconFeatures(self.taxonomy, self.lexicon, concepts.trust).matrix([r["text"] for r in rows])
         interest = fit_softmax(
             interest_features(inputs, held_out, lexicon), np.eye(2, dtype=np.float32)[with_interest.astype(int)], decay=1e-3
         )
@@ -156,7 +159,7 @@ class Trainer:
             known = [i for i in np.flatnonzero(~out) if rows[i]["gold"]]
             head = self.concepts([rows[i] for i in known], vectors[known], names, steps=60)
             texts = [rows[i]["text"] for i in np.flatnonzero(out)]
-            result[out] = softmax(head.scores(vectors[out], LexiconFeatures(self.taxonomy, head.trust).matrix(texts)))
+            result[out] = softmax(head.scores(vectors[out], LexiconFeatures(self.taxonomy, self.lexicon, head.trust).matrix(texts)))
         return result
 
 

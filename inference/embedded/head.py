@@ -106,7 +106,8 @@ def interest_features(stance_inputs: Array, concept_probabilities: Array, lexico
     """(texts, inputs) for the interest classifier: the same, how sure the concept is, and whether one is named."""
     ranked = np.sort(concept_probabilities, axis=1)[:, ::-1]
     certainty = np.stack([ranked[:, 0], ranked[:, :3].sum(axis=1), np.log(ranked[:, 0] + 1e-6) / 5], axis=1)
-    named = np.stack([lexicon[:, :, 0].max(axis=1), np.minimum(lexicon[:, :, 0].sum(axis=1), 3) / 3], axis=1)
+    spoken = lexicon[:, :, [0, 5, 6]]
+    named = np.hstack([spoken.max(axis=1), np.minimum(spoken.sum(axis=1), 3) / 3])
     return np.hstack([stance_inputs, certainty.astype(np.float32), named.astype(np.float32)])
 
 

@@ -10,7 +10,7 @@ import stopwordsiso
 
 from .shadow import shadow
 
-_LATIN_RUN = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:['’.\-&][^\W_\u3040-\u30ff\u3400-\u9fff]+)*")
+_LATIN_RUN = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:(?:['’](?!s(?!\w))|[.\-&])[^\W_\u3040-\u30ff\u3400-\u9fff]+)*")
 
 
 @dataclass(frozen=True, slots=True)

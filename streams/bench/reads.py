@@ -57,7 +57,7 @@ def fill(redis: Redis, users: int) -> None:
         for number in range(users):
             user = user_name(number)
             for horizon, half_life in DEFAULT_HORIZONS.items():
-                scores: dict[str | bytes, float] = {
+                scores: dict[str, float] = {
                     f"concept-{(number + k) % 400:03d}": now - k * half_life * MICROSECONDS / _INTERESTS
                     for k in range(_INTERESTS)
                 }
@@ -81,7 +81,7 @@ def _latencies(call: Callable[[Any], object], arguments: list[Any]) -> dict[str,
 @contextmanager
 def _counting(redis: Redis) -> Iterator[list[int]]:
     """How often something is written to the server's connection: the round trips."""
-    pool = redis.connection_pool
+    pool: Any = redis.connection_pool
     connection = pool.get_connection()
     pool.release(connection)
     count = [0]
@@ -91,8 +91,8 @@ def _counting(redis: Redis) -> Iterator[list[int]]:
         count[0] += 1
         return send(*args, **kwargs)
 
-    connection.send_packed_command = counted  # type: ignore[method-assign]
+    connection.send_packed_command = counted
     try:
         yield count
     finally:
-        connection.send_packed_command = send  # type: ignore[method-assign]
+        connection.send_packed_command = send

@@ -1,25 +1,28 @@
-"""Where a microsecond goes: the worker's own steps on clicks in memory, one after another, and the server's commands."""
+"""Where a microsecond goes: the worker's steps on clicks in memory, one after another, and what Redis is asked."""
 
 import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from profiles import keys, library
 from profiles.model import Observation
 from profiles.planning import by_user, plan, without_repeats
 from profiles.policy import Policy
 from streams.embedded import EmbeddedRedis
-from streams.intake import take_in
+from streams.intake import Placed, take_in
 from streams.record_batches import RecordBatch
 from streams.settings import PREFIX
 
 from .meters import cpu_seconds
 from .peers.job import ClickJob, Record
 from .workload import Workload, fill_catalogue
+
+if TYPE_CHECKING:
+    from streams.events import Click
 
 _USERS_PER_CALL = 50
 _MICRO = 1e6
@@ -80,7 +83,7 @@ async def _one_batch(job: ClickJob, stages: _Stages, partition: int, records: li
     with stages.timed("decode"):
         intake = take_in(RecordBatch(job.topic, partition, records, 0.0), job.decoder)
     with stages.timed("find the item"):
-        results = await job.clicks.observe(intake.events)  # type: ignore[arg-type] - a topic of clicks
+        results = await job.clicks.observe(cast("Sequence[Placed[Click]]", intake.events))
     with stages.timed("group by user"):
         observations = [result for result in results if isinstance(result, Observation)]
         distinct = [without_repeats(own) for own in by_user(observations).values()]

@@ -1,13 +1,17 @@
 """``penchant replay``: dead letters through the system again."""
 
 from dataclasses import asdict
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.events import Reason
 
 from .shared import UNREACHABLE, WRONG_USE, Json, fail, print_json, reaching, settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 def register(app: typer.Typer) -> None:
@@ -41,16 +45,9 @@ def replay(
     replayed = []
     with reaching(effective), Progress(console=Console(stderr=True), transient=True) as bars:
         for wanted in dict.fromkeys(reason):
-            bar = bars.add_task(wanted, total=None)
+            advance = partial(_advance, bars, bars.add_task(wanted, total=None))
             try:
-                replayed.append(
-                    replay_dead_letters(
-                        effective,
-                        wanted,
-                        dry_run=dry_run,
-                        progress=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total),
-                    )
-                )
+                replayed.append(replay_dead_letters(effective, wanted, dry_run=dry_run, progress=advance))
             except TopicError as error:
                 fail(UNREACHABLE, str(error))
     if as_json:
@@ -60,3 +57,7 @@ def replay(
         verb = "would be sent" if dry_run else "sent"
         unreadable = f", {r.unreadable} unreadable" if r.unreadable else ""
         typer.echo(f"{r.reason}: {r.sent} of {r.seen} letters {verb}{unreadable}")
+
+
+def _advance(bars: "Progress", bar: "TaskID", done: int, total: int) -> None:
+    bars.update(bar, completed=done, total=total)

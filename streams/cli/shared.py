@@ -46,6 +46,7 @@ def settings(**overrides: object) -> "Settings":
 @contextmanager
 def reaching(settings: "Settings") -> Iterator[None]:
     """Turn a dependency that does not answer into one clear line."""
+    from aiokafka.errors import KafkaError as AioKafkaError
     from kafka.errors import KafkaError
     from redis.exceptions import RedisError
 
@@ -56,7 +57,7 @@ def reaching(settings: "Settings") -> Iterator[None]:
     except RedisError as error:
         url = masked_url(settings.redis_url)
         fail(UNREACHABLE, f"Redis at {url} does not answer ({error}): start it, or set PENCHANT_REDIS_URL")
-    except KafkaError as error:
+    except (KafkaError, AioKafkaError) as error:
         fail(
             UNREACHABLE,
             f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__}): "

@@ -1,6 +1,7 @@
 """The routes: metrics and health for operators, the live page and its API for people."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,8 @@ class _Api:
             raise HTTPException(503, "too many pages are being watched: close one", {"Retry-After": "10"})
 
         async def watched() -> AsyncIterator[str]:
-            async with self._streams:
-                async for event in self._live.changes(user):
+            async with self._streams, contextlib.aclosing(self._live.changes(user)) as changes:
+                async for event in changes:
                     yield event
 
         return StreamingResponse(watched(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

@@ -1,8 +1,9 @@
 """A profile as the live page shows it, once or for as long as somebody watches."""
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
 import structlog
@@ -16,6 +17,7 @@ POLL_SECONDS = 0.3
 HEARTBEAT_SECONDS = 15.0
 _RETRY_SECONDS = 2.0
 _READS_AT_ONCE = 8
+_AT_FULL_PACE = 10
 _RISING, _FADING = 0.5, 0.05
 _DECIMALS = 3
 _log = structlog.get_logger()
@@ -24,12 +26,13 @@ Rows = dict[str, list[dict[str, Any]]]
 
 
 class LiveProfiles:
-    """Profiles for the page. However many pages are open, few questions are in Redis at a time."""
+    """Profiles for the page. The more pages are open the slower they poll: the worker's loop has other work to do."""
 
     def __init__(self, state: WebState) -> None:
         self._state = state
         self._longest = list(state.horizons)[-1]
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
+        self._watchers = 0
 
     async def once(self, user: str) -> dict[str, Any]:
         """The strongest likes and dislikes of each horizon, each with its trend and its newest evidence."""
@@ -41,16 +44,30 @@ class LiveProfiles:
         async with self._reads:
             return [_piece(e) for e in await self._state.reader.why(user, interest)]
 
-    async def changes(self, user: str) -> AsyncIterator[str]:
+    @property
+    def pace_seconds(self) -> float:
+        """How long a page waits between two looks, by how many are open."""
+        return POLL_SECONDS * max(1.0, self._watchers / _AT_FULL_PACE)
+
+    async def changes(self, user: str) -> AsyncGenerator[str, None]:
         """Server-sent events: the profile now, and again whenever what it shows has changed.
 
         While Redis does not answer there is one event ``unavailable``; comments keep a quiet connection open.
         """
+        self._watchers += 1
+        try:
+            async with contextlib.aclosing(self._watched(user)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._watchers -= 1
+
+    async def _watched(self, user: str) -> AsyncGenerator[str, None]:
         shown: Rows = {}
         evidence: dict[str, dict[str, Any]] = {}
         quiet, available = 0.0, True
         while True:
-            wait = POLL_SECONDS
+            wait = self.pace_seconds
             try:
                 rows = await self._rows(user)
                 if rows != shown:

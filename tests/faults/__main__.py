@@ -7,7 +7,7 @@ from functools import partial
 
 from tests.brokers import BROKERS
 from tests.faults.report import report
-from tests.faults.run import run
+from tests.faults.run import Wish, run
 
 
 def main() -> int:
@@ -22,15 +22,8 @@ def main() -> int:
     arguments = parser.parse_args()
     say = partial(print, flush=True)
     began = time.monotonic()
-    outcomes = run(
-        arguments.broker,
-        arguments.seed,
-        arguments.schedules,
-        minutes=arguments.minutes,
-        events=arguments.events,
-        vllm=arguments.extraction == "vllm",
-        say=say,
-    )
+    wish = Wish(arguments.broker, arguments.extraction == "vllm", arguments.events)
+    outcomes = run(wish, arguments.seed, arguments.schedules, minutes=arguments.minutes, say=say)
     say(report(arguments.broker, outcomes, time.monotonic() - began))
     return 0 if outcomes and all(o.verdict.good for o in outcomes) else 1
 

@@ -99,13 +99,8 @@ class Ground:
 
     def environment(self) -> dict[str, str]:
         """The settings of a worker here. Evidence is kept whole, so that forgetting and retracting are exact."""
-        reading = {
-            "PENCHANT_EXTRACTION": "vllm",
-            "PENCHANT_VLLM_URLS": self.vllm.stub.url,
-            "PENCHANT_VLLM_TIMEOUT_SECONDS": "2",
-        }
         return {
-            **(reading if self.vllm else {}),
+            **(self.vllm.settings() if self.vllm else {}),
             "PENCHANT_KAFKA_BOOTSTRAP": self.bootstrap,
             "PENCHANT_REDIS_URL": f"redis://{HOST}:{self.redis_proxy.port}/0",
             "PENCHANT_CONSUMER_GROUP": self.group,

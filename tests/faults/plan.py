@@ -38,6 +38,9 @@ class Kind(StrEnum):
     VLLM_SILENT = "vllm_silent"
 
 
+VLLM = tuple(kind for kind in Kind if kind.startswith("vllm_"))
+"""What only happens where the workers read with vLLM."""
+
 _LONGEST = {
     Kind.WORKER_KILL: 3.0,
     Kind.WORKER_TERM: 3.0,
@@ -49,9 +52,8 @@ _LONGEST = {
     Kind.BROKER_KILL: 3.0,
     Kind.BROKER_STALL: 8.0,
     Kind.BROKER_REFUSE: 5.0,
-    **dict.fromkeys((kind for kind in Kind if kind.startswith("vllm_")), 6.0),
+    **dict.fromkeys(VLLM, 6.0),
 }
-VLLM = frozenset(kind for kind in Kind if kind.startswith("vllm_"))
 _RARE = {Kind.BROKER_KILL, Kind.BROKER_RESTART, Kind.OFFSETS_LOST}
 _DURABLE_BROKER_ONLY = {Kind.BROKER_KILL, Kind.BROKER_RESTART}
 
@@ -70,21 +72,25 @@ class Fault:
 
 @dataclass(frozen=True)
 class Schedule:
-    """One run: how many events, and what goes wrong meanwhile."""
+    """One run: how many events, over how many seconds, and what goes wrong meanwhile."""
 
     seed: int
     events: int
+    seconds: float
     faults: tuple[Fault, ...]
 
 
-def draw(seed: int, *, durable_broker: bool, vllm: bool = False, events: int | None = None) -> Schedule:
+def draw(
+    seed: int, *, durable_broker: bool, vllm: bool = False, events: int | None = None, seconds: float = SECONDS
+) -> Schedule:
     """The schedule of a seed. The embedded broker forgets when it ends, so only a durable one is restarted."""
     rng = random.Random(seed)
     kinds = [k for k in Kind if (durable_broker or k not in _DURABLE_BROKER_ONLY) and (vllm or k not in VLLM)]
-    odds = [0.4 if kind in _RARE else 1.0 for kind in kinds]
+    odds = [0.4 if kind in _RARE else 2.0 if kind in VLLM else 1.0 for kind in kinds]
     number = rng.randint(3, 7)
     faults = [
-        Fault(rng.uniform(0.3, SECONDS - 1), kind, rng.uniform(0.2, _LONGEST[kind]) if kind in _LONGEST else 0.0)
+        Fault(rng.uniform(0.3, seconds - 1), kind, rng.uniform(0.2, _LONGEST[kind]) if kind in _LONGEST else 0.0)
         for kind in rng.choices(kinds, odds, k=number)
     ]
-    return Schedule(seed, events or rng.randint(1500, 4000), tuple(sorted(faults, key=lambda fault: fault.at)))
+    faults.sort(key=lambda fault: fault.at)
+    return Schedule(seed, events or rng.randint(1500, 4000), seconds, tuple(faults))

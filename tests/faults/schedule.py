@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.faults.crew import Crew
 from tests.faults.ground import Ends, Ground
-from tests.faults.plan import SECONDS, VLLM, Fault, Kind, Schedule
+from tests.faults.plan import VLLM, Fault, Kind, Schedule
 from tests.faults.referee import Verdict, judge
 from tests.faults.story import Story
 
@@ -54,7 +54,7 @@ class Stage:
         publishing.start()
         began = time.monotonic()
         due = [(fault.at, fault, None) for fault in self._schedule.faults]
-        while due or time.monotonic() - began < SECONDS:
+        while due or time.monotonic() - began < self._schedule.seconds:
             now = time.monotonic() - began
             for entry in [entry for entry in due if entry[0] <= now]:
                 due.remove(entry)
@@ -79,7 +79,7 @@ class Stage:
 
     def _publish(self, story: Story, failures: list[BaseException]) -> None:
         try:
-            self._ground.log.publish(story.messages, SECONDS)
+            self._ground.log.publish(story.messages, self._schedule.seconds)
         except BaseException as error:  # noqa: BLE001 - told in the verdict
             failures.append(error)
 

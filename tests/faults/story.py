@@ -10,7 +10,7 @@ from tests import stream
 from tests.oracle import Commands, Shown
 
 STEP_MS = 20_000
-_RULERS = 8
+RULERS = 8
 _REFERENCES = 12
 _DAY_MS = 86_400_000
 
@@ -58,7 +58,7 @@ def items() -> list[Message]:
 
 
 def tell(
-    seed: int, prefix: str, number: int, readings: Mapping[str, list[dict[str, Any]]], *, rulers: int = _RULERS
+    seed: int, prefix: str, number: int, readings: Mapping[str, list[dict[str, Any]]], *, rulers: int = RULERS
 ) -> Story:
     """A story of ``number`` events of users that begin with ``prefix``: also duplicates, commands and bad events.
 

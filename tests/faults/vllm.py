@@ -36,6 +36,14 @@ class StubServer:
         self.stub.delay = _SLOW_SECONDS if name == "slow" else 0.0
         self.stub.shapes = ["ok" if name == "slow" else name]
 
+    def settings(self) -> dict[str, str]:
+        """The settings of a worker that reads with this server."""
+        return {
+            "PENCHANT_EXTRACTION": "vllm",
+            "PENCHANT_VLLM_URLS": self.stub.url,
+            "PENCHANT_VLLM_TIMEOUT_SECONDS": "2",
+        }
+
     async def _serve(self) -> None:
         async with serving(self.stub):
             self._up.set()
@@ -73,7 +81,7 @@ class Kept:
 
 
 def kept(redis: Redis, user: str, events: Sequence[Shown]) -> Kept:
-    """The events with the signals their evidence holds: who read a text is not known beforehand, how often it counts is.
+    """The events with the signals their evidence holds: who reads a text is not known beforehand, what counts is.
 
     Odd is evidence of no event, twice for one interest of an event, or at another time than its event.
     """

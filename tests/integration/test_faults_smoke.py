@@ -9,7 +9,7 @@ from profiles.store import ProfileStore
 from streams.embedded import EmbeddedRedis
 from tests.faults.plan import Kind, draw
 from tests.faults.referee import Verdict, _judge_user
-from tests.faults.run import run
+from tests.faults.run import Wish, run
 from tests.faults.story import tell
 
 SEED = 1208  # a worker and Redis killed, connections reset
@@ -18,10 +18,10 @@ READINGS = [{"concept": "cats", "entity": None, "stance": "like", "confidence": 
 
 def test_a_schedule_of_faults_loses_nothing_and_doubles_nothing():
     said = []
-    (outcome,) = run("embedded", SEED, 1, events=1200, say=said.append)
+    (outcome,) = run(Wish(events=1000, seconds=5.0), SEED, 1, say=said.append)
     assert {fault.kind for fault in outcome.schedule.faults} == {Kind.REDIS_RESET, Kind.WORKER_KILL, Kind.REDIS_KILL}
     assert outcome.verdict.good, said
-    assert outcome.verdict.events > 1200
+    assert outcome.verdict.events > 1000
     assert sum(outcome.verdict.rejected.values()) >= 4
     assert len(outcome.recoveries) == len(outcome.schedule.faults)
 

@@ -262,6 +262,17 @@ async def test_watching_outlives_an_outage_of_redis(reader, quick):
     await changes.aclose()
 
 
+async def test_many_open_pages_look_less_often(reader):
+    live = profiles.LiveProfiles(state_of(reader))
+    async with contextlib.AsyncExitStack() as stack:
+        for expected in (profiles.POLL_SECONDS, 2 * profiles.POLL_SECONDS):
+            for _ in range(10):
+                changes = await stack.enter_async_context(contextlib.aclosing(live.changes("u")))
+                await _next(changes)
+            assert live.pace_seconds == expected
+    assert live.pace_seconds == profiles.POLL_SECONDS
+
+
 async def test_streams_are_bounded_and_a_closed_page_gives_its_place_back(reader, quick):
     async with contextlib.AsyncExitStack() as stack:
         web = create_web(state_of(reader, max_streams=1))

@@ -4,11 +4,9 @@ What differs between contestants is only how records reach :meth:`ClickJob.read`
 """
 
 import gc
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, cast
 
 from redis.asyncio import Redis
 
@@ -18,8 +16,8 @@ from profiles.model import Observation
 from profiles.policy import MICROSECONDS, Policy
 from profiles.store import ProfileStore
 from streams.decoding import Decoder
-from streams.events import TopicKind
-from streams.intake import take_in
+from streams.events import Click, TopicKind
+from streams.intake import Placed, take_in
 from streams.observer import Recorder
 from streams.reading import ClickReader, ItemReader, TextReader
 from streams.record_batches import RecordBatch
@@ -78,7 +76,7 @@ class ClickJob:
     async def read(self, partition: int, records: Sequence[Any]) -> list[Observation]:
         """Decode the records of one partition and find what their items are about."""
         intake = take_in(RecordBatch(self.topic, partition, records, 0.0), self.decoder)
-        results = await self.clicks.observe(intake.events)  # type: ignore[arg-type] - a topic of clicks
+        results = await self.clicks.observe(cast("Sequence[Placed[Click]]", intake.events))
         observations = [result for result in results if isinstance(result, Observation)]
         if len(observations) != len(records):
             raise AssertionError(f"{len(records) - len(observations)} clicks were rejected: the workload is wrong")
@@ -98,8 +96,3 @@ def tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLD)
-
-
-def refuse(why: str) -> NoReturn:
-    """End the program with the reason as JSON."""
-    sys.exit(json.dumps({"error": why}))

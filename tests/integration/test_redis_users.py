@@ -1,0 +1,105 @@
+"""The Redis users that deploy/redis/users.acl proposes, on a real Valkey: each can do its work, and no more."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+import redis
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from inference.catalogue import Catalogue
+from profiles.logs import Logs
+from profiles.model import Observation, Signal, Stance
+from profiles.policy import Policy
+from profiles.reader import InterestReader
+from profiles.store import ProfileStore
+from streams.embedded import EmbeddedRedis
+
+USERS = Path(__file__).parents[2] / "deploy/redis/users.acl"
+START = 1_795_000_000_000_000
+
+
+class GuardedRedis(EmbeddedRedis):
+    def command(self):
+        return (*super().command(), "--aclfile", str(USERS))
+
+    def answers(self):
+        with contextlib.suppress(redis.ConnectionError), Redis.from_url(self.url_of("reader")) as client:
+            return client.ping()
+        return False
+
+    def url_of(self, name):
+        return f"redis://penchant-{name}:change-me-{name}@127.0.0.1:{self.port}/0"
+
+
+@pytest.fixture(scope="module")
+def server():
+    with GuardedRedis() as server:
+        yield server
+
+
+@pytest.fixture
+async def filled(server):
+    """A profile, written as the worker writes, with the writer's rights."""
+    async with AsyncRedis.from_url(server.url_of("writer")) as client:
+        store = ProfileStore(client, Policy(), changes=True)
+        await store.prepare()
+        signals = (Signal("cats", Stance.LIKE, 1.0, "my cat"), Signal("horror", Stance.DISLIKE, 1.0))
+        await store.record("comments/0", [Observation("u1", "e1", 0, START, signals)])
+        yield store, client
+
+
+async def test_the_writer_does_the_workers_work(filled):
+    store, client = filled
+    await store.record("comments/0", [Observation("u2", "e2", 1, START, (Signal("cats", Stance.LIKE, 1.0),))])
+    await store.rule("u2", "pin", "opera", START)
+    await store.retract("u2", "e2", START)
+    assert sorted([user async for user, _ in store.users()]) == ["u1", "u2"]
+    assert await store.keys_of("u2")
+    await store.forget("u2", START)
+    assert await Catalogue(client).find(["i1"]) == {}
+    await Logs(client).names({"comments": "an-id"})
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["FLUSHALL", "FLUSHDB", "FUNCTION FLUSH", "KEYS *", "CONFIG GET *", "ACL LIST", "GET other", "SET other 1"],
+)
+async def test_the_writer_neither_empties_the_server_nor_reaches_other_keys(filled, command):
+    with pytest.raises(NoPermissionError):
+        await filled[1].execute_command(*command.split())
+
+
+async def test_the_reader_reads(filled, server):
+    reader = InterestReader.from_url(server.url_of("reader"))
+    assert [r.interest for r in reader.top("u1", at=START / 1e6)] == ["cats"]
+    assert reader.many(["u1"], at=START / 1e6)["u1"]
+    assert reader.vector("u1", ["cats", "horror"], at=START / 1e6) == pytest.approx([1.0, -1.0])
+    assert reader.why("u1", "cats")[0].source == "my cat"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ZADD pen:1:{u1}:like:now 1 x",
+        "DEL pen:1:{u1}:like:now",
+        "EXPIRE pen:1:{u1}:like:now 1",
+        "GET pen:1:text:abc",
+        "GET other",
+        "SCAN 0",
+        "FCALL penchant_forget 1 pen:1:{u1} 1 x",
+        "FLUSHALL",
+    ],
+)
+async def test_the_reader_neither_writes_nor_lists_nor_reads_anything_else(filled, server, command):
+    async with AsyncRedis.from_url(server.url_of("reader")) as client:
+        with pytest.raises(NoPermissionError):
+            await client.execute_command(*command.split())
+
+
+async def test_nobody_comes_in_without_a_name(server):
+    async with AsyncRedis.from_url(server.url) as client:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
