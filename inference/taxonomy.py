@@ -80,9 +80,9 @@ class Taxonomy:
 
 def _read_concepts() -> Iterator[Concept]:
     data = files("inference").joinpath("data")
-    with data.joinpath("concepts.tsv").open(encoding="utf-8", newline="") as file:
+    with data.joinpath("concepts.tsv").open(encoding="utf-8") as file:
         ours = {row["id"]: row for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)}
-    with data.joinpath("iab-content-taxonomy-3.1.tsv").open(encoding="utf-8", newline="") as file:
+    with data.joinpath("iab-content-taxonomy-3.1.tsv").open(encoding="utf-8") as file:
         rows = list(csv.reader(file, delimiter="\t"))[_HEADER_LINES:]
     nodes = {row[0]: row for row in rows}
     for node_id, (_, parent, name, *tiers) in nodes.items():

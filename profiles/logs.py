@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from . import keys
+from . import keys, library
 
 
 class LogChangedError(RuntimeError):
@@ -55,5 +55,5 @@ class Logs:
         if topic_id is not None:
             await self._redis.hsetnx(keys.LOGS, kind, f"0 {topic_id}")
         value = await self._redis.hget(keys.LOGS, kind)
-        epoch, _, known = (value or b"0 ").decode().partition(" ")
+        epoch, _, known = ("0 " if value is None else library.text(value)).partition(" ")
         return int(epoch), known

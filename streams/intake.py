@@ -17,9 +17,9 @@ R = TypeVar("R")
 
 
 class Placed(NamedTuple, Generic[E]):
-    """An event and its place: the index of its record in the batch, its offset, its Kafka time in microseconds."""
+    """An event and its place: the row of its record in the batch, its offset, its Kafka time in microseconds."""
 
-    index: int
+    row: int
     offset: int
     appended_at: int
     event: E

@@ -99,28 +99,28 @@ class Pipeline:
         After the write it could be lost: a worker that dies in between leaves the user's position beyond the event,
         and an item that is known by then makes the event one that was applied before.
         """
-        intake = self._timed("decode", lambda: take_in(batch, self._decoder))
+        intake = self._timed(batch.topic, "decode", lambda: take_in(batch, self._decoder))
         if intake.clamped:
             self._observer.observe(EventsClamped(batch.topic, intake.clamped))
-        results = await self._timed_async("read", lambda: self._read(intake))
+        results = await self._timed_async(batch.topic, "read", lambda: self._read(intake))
         rejected = dict(intake.rejected)
         kept = []
         for placed, result in zip(intake.events, results, strict=True):
             if isinstance(result, Rejected):
-                rejected[placed.index] = result
+                rejected[placed.row] = result
             else:
                 kept.append(result)
         if rejected:
-            await self._timed_async("publish", lambda: self._outbox.publish(batch, rejected, ()))
+            await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, rejected, ()))
         return Prepared(batch, kept, rejected)
 
     async def apply(self, prepared: Prepared) -> None:
         """Write a prepared batch, then what goes out because of it."""
         batch = prepared.batch
         log = f"{self._log}/{batch.partition}"
-        written = await self._timed_async("apply", lambda: self._handler.write(log, prepared.results))
+        written = await self._timed_async(batch.topic, "apply", lambda: self._handler.write(log, prepared.results))
         now = time.time()
-        await self._timed_async("publish", lambda: self._outbox.publish(batch, {}, written.updates))
+        await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, {}, written.updates))
         self._observer.observe(
             BatchApplied(
                 topic=batch.topic,
@@ -143,16 +143,16 @@ class Pipeline:
     async def _read(self, intake: Intake[Any]) -> list[Any]:
         return await isolate(self._handler.read, intake.events, passing=WORLD)
 
-    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
+    def _timed(self, topic: str, stage: str, work: Callable[[], Any]) -> Any:
         started = time.perf_counter()
         result = work()
-        self._observer.observe(StageTimed(self._kind, stage, time.perf_counter() - started))
+        self._observer.observe(StageTimed(topic, stage, time.perf_counter() - started))
         return result
 
-    async def _timed_async(self, stage: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _timed_async(self, topic: str, stage: str, work: Callable[[], Awaitable[Any]]) -> Any:
         started = time.perf_counter()
         result = await work()
-        self._observer.observe(StageTimed(self._kind, stage, time.perf_counter() - started))
+        self._observer.observe(StageTimed(topic, stage, time.perf_counter() - started))
         return result
 
 

@@ -112,13 +112,13 @@ class ClickReader:
     async def observe(self, clicks: Sequence[Placed[Click]]) -> list[Observation | Rejected]:
         """One observation a click, or a reject where its item stays unknown or says nothing to read."""
         inline = await self._read_inline(clicks)
-        wanted = {c.event.item_id for c in clicks if c.index not in inline and c.event.item_id is not None}
+        wanted = {c.event.item_id for c in clicks if c.row not in inline and c.event.item_id is not None}
         known = await self._find(wanted)
         results: list[Observation | Rejected] = []
         for placed in clicks:
             click = placed.event
-            if placed.index in inline:
-                version = inline[placed.index]
+            if placed.row in inline:
+                version = inline[placed.row]
             elif click.item_id is None:
                 results.append(
                     Rejected(Reason.ITEM_WITHOUT_TEXT, "the item inside the click has no title and no text", "item")
@@ -156,7 +156,7 @@ class ClickReader:
         if named:
             known = await self._catalogue.find(list(named))
             await self._catalogue.add({i: v for i, v in named.items() if i not in known})
-        return {c.index: v for c, v in zip(carrying, versions, strict=True)}
+        return {c.row: v for c, v in zip(carrying, versions, strict=True)}
 
     async def _find(self, wanted: set[str]) -> dict[str, tuple[ItemVersion, ...]]:
         """Look the items up; wait a bounded time for those not there yet, once for each unknown item."""

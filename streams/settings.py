@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     extraction: Literal["embedded", "vllm"] = Field("embedded", description="who reads texts")
     vllm_urls: Commas = Field((), description="base URLs of vLLM servers, comma separated, e.g. http://host:8000/v1")
     vllm_model: str = Field("penchant", description="the model name that the vLLM servers serve")
-    vllm_token: SecretStr | None = Field(None, description="bearer token of the vLLM servers")
+    vllm_token: SecretStr | None = Field(None, min_length=1, description="bearer token of the vLLM servers")
     vllm_timeout_seconds: float = Field(30.0, gt=0, description="limit of one request to vLLM")
     vllm_concurrency: int = Field(64, ge=1, description="requests in flight to each vLLM server")
     vllm_when_down: Literal["wait", "estimate"] = Field(
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
 
     web_host: str = Field("127.0.0.1", description="address the web page and /metrics listen on")
     web_port: int = Field(6066, ge=0, le=65535, description="port of the web page and /metrics; 0 takes a free one")
-    web_token: SecretStr | None = Field(None, description="token the live page and its API ask for")
+    web_token: SecretStr | None = Field(None, min_length=1, description="token the live page and its API ask for")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level that is logged")
     log_json: bool = Field(default=True, description="logs as JSON lines; false: for people")
 

@@ -23,7 +23,8 @@ _log = structlog.get_logger()
 CLICKS, COMMENTS, ITEMS, COMMANDS = TopicKind
 DEAD_LETTERS, PROFILE_UPDATES = "dead-letters", "profile-updates"
 _NAMES: Mapping[str, str] = MappingProxyType(
-    {**TOPICS, DEAD_LETTERS: DEAD_LETTERS_TOPIC, PROFILE_UPDATES: PROFILE_UPDATES_TOPIC}
+    {str(kind): topic for kind, topic in TOPICS.items()}
+    | {DEAD_LETTERS: DEAD_LETTERS_TOPIC, PROFILE_UPDATES: PROFILE_UPDATES_TOPIC}
 )
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _DAY_MS = 86_400_000

@@ -18,7 +18,7 @@ from inference.embedded.concepts import DEFAULT_TRUST, LEXICON_FEATURES, Concept
 from inference.embedded.encoder import DIMENSIONS, Encoder
 from inference.embedded.entities import SLOTS, EntityHead, candidates, nothing, padded
 from inference.embedded.extractor import EmbeddedExtractor
-from inference.embedded.head import FILE, STANCES, TEXT_SLOTS, Calibration, Head, interest_features, text_features
+from inference.embedded.head import FILE, STANCES, Calibration, Head, interest_features, text_features
 from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array, adam, fit_softmax, hashed, softmax
 from inference.preparation import prepare, shadow, worth_reading
@@ -142,8 +142,7 @@ class Trainer:
         for target, row in zip(targets, read, strict=True):
             for gold in row["gold"]:
                 target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
-        decay = np.concatenate([np.full(DIMENSIONS, 1e-3), np.full(TEXT_SLOTS, 1e-3)]).astype(np.float32)
-        stance = fit_softmax(inputs[with_interest], targets, decay=decay)
+        stance = fit_softmax(inputs[with_interest], targets, decay=5e-4)
         held_out = self._held_out_concepts(rows, vectors, names)
         lexicon = LexiconFeatures(self.taxonomy, self.lexicon, concepts.trust).matrix([r["text"] for r in rows])
         interest = fit_softmax(

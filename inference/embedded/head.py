@@ -12,6 +12,7 @@ import numpy as np
 
 from inference.embedded.concepts import ConceptHead
 from inference.embedded.cues import cues
+from inference.embedded.encoder import DIMENSIONS
 from inference.embedded.entities import EntityHead
 from inference.embedded.linear import Array, Softmax, hashed
 from inference.preparation import shadow
@@ -19,7 +20,9 @@ from inference.preparation.words import words
 from profiles.model import Stance
 
 STANCES = (Stance.LIKE, Stance.DISLIKE, Stance.NEUTRAL)
-TEXT_SLOTS = 8192
+TEXT_SLOTS = 2048
+WAVES = 1024
+_WAVELENGTH = 1.4
 FILE = "head.npz"
 
 
@@ -98,8 +101,18 @@ class Head:
 
 
 def text_features(texts: Sequence[str], centered: Array) -> Array:
-    """(texts, inputs) for the stance classifier: the encoder's view, the cues, the words and their pairs."""
-    return np.hstack([centered, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])])
+    """(texts, inputs) for the stance classifier: the encoder's view, bent by random waves, the cues, the words and their pairs."""
+    directions, phases = _waves()
+    waves = np.cos(centered @ directions + phases) * (2.0 / WAVES) ** 0.5
+    return np.hstack([centered, waves, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])]).astype(np.float32)
+
+
+@cache
+def _waves() -> tuple[Array, Array]:
+    """Random Fourier features of a Gaussian kernel: a linear classifier over them can part what no plane parts."""
+    random = np.random.default_rng(20261124)
+    directions = random.normal(scale=_WAVELENGTH, size=(DIMENSIONS, WAVES)).astype(np.float32)
+    return directions, random.uniform(0, 2 * np.pi, WAVES).astype(np.float32)
 
 
 def interest_features(stance_inputs: Array, concept_probabilities: Array, lexicon: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import UNREACHABLE, Json, fail, print_json, settings
+from .shared import UNREACHABLE, WRONG_USE, Json, fail, print_json, settings
 
 if TYPE_CHECKING:
     from inference.extraction import Extraction, Extractor
@@ -108,27 +108,45 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="JSONL of texts with their gold interests")],
     *,
     extractor: Tier = None,
+    price: Annotated[
+        float | None, typer.Option(help="price of a million tokens, for the cost of 1,000 comments")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure how well interests are read: precision, recall and F1 of concept, entity and stance, and more."""
+    from rich.console import Console
+    from rich.progress import Progress
+
     from inference.evaluation import evaluate as run_evaluation
     from inference.evaluation import load_rows, render
 
     effective = _settings(extractor)
-    rows = load_rows([data])
+    try:
+        rows = load_rows([data])
+    except (OSError, ValueError) as error:
+        fail(WRONG_USE, str(error))
 
     async def run() -> Any:
         reader = _build(effective)
-        try:
-            return await run_evaluation(reader, rows)
-        finally:
-            await reader.aclose()
+        concurrency = effective.vllm_concurrency if effective.extraction == "vllm" else 1
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("texts read", total=len(rows))
+            try:
+                return await run_evaluation(
+                    reader,
+                    rows,
+                    concurrency=concurrency,
+                    price_per_million_tokens=price,
+                    progress=lambda done: progress.update(task, completed=done),
+                )
+            finally:
+                await reader.aclose()
 
     report = asyncio.run(run())
     if as_json:
         print_json(report.as_dict())
     else:
-        render(report)
+        Console().print(render(report))
 
 
 def train(

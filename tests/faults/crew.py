@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,3 +146,4 @@ class Crew:
         for hand in list(self.hands):
             self.complaints.append(f"a worker did not end within {seconds:g} s of SIGTERM:\n{hand.tail()}")
             self.kill(hand)
+        shutil.rmtree(self.folder, ignore_errors=True)

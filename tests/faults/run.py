@@ -18,12 +18,13 @@ SCHEDULES_PER_GROUND = 12
 
 @dataclass(frozen=True)
 class Wish:
-    """What schedules are to be like: on which broker, read by whom, how large where not as drawn."""
+    """What schedules are to be like: on which broker, read by whom, by how many workers, how large if not as drawn."""
 
     broker: str = "embedded"
     vllm: bool = False
     events: int | None = None
     seconds: float = SECONDS
+    workers: int = 2
 
 
 def run(
@@ -51,7 +52,7 @@ def _on_one_ground(
     outcomes: list[Outcome] = []
     played: list[tuple[Outcome, Story]] = []
     with Ground(wish.broker, vllm=wish.vllm) as ground:
-        crew = Crew(ground.environment())
+        crew = Crew(ground.environment(), wanted=wish.workers)
         try:
             crew.fill()
             crew.await_ready()

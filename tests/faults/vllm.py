@@ -41,7 +41,7 @@ class StubServer:
         return {
             "PENCHANT_EXTRACTION": "vllm",
             "PENCHANT_VLLM_URLS": self.stub.url,
-            "PENCHANT_VLLM_TIMEOUT_SECONDS": "2",
+            "PENCHANT_VLLM_TIMEOUT_SECONDS": "5",
         }
 
     async def _serve(self) -> None:

@@ -18,7 +18,7 @@ READINGS = [{"concept": "cats", "entity": None, "stance": "like", "confidence": 
 
 def test_a_schedule_of_faults_loses_nothing_and_doubles_nothing():
     said = []
-    (outcome,) = run(Wish(events=1000, seconds=5.0), SEED, 1, say=said.append)
+    (outcome,) = run(Wish(events=1000, seconds=5.0, workers=1), SEED, 1, say=said.append)
     assert {fault.kind for fault in outcome.schedule.faults} == {Kind.REDIS_RESET, Kind.WORKER_KILL, Kind.REDIS_KILL}
     assert outcome.verdict.good, said
     assert outcome.verdict.events > 1000
