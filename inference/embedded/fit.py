@@ -21,6 +21,7 @@ from inference.embedded.extractor import EmbeddedExtractor
 from inference.embedded.head import FILE, STANCES, Calibration, Head, interest_features, text_features
 from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array, adam, fit_softmax, hashed, softmax
+from inference.extraction import Passage
 from inference.preparation import prepare, shadow, worth_reading
 from inference.taxonomy import Taxonomy
 
@@ -155,9 +156,9 @@ class Trainer:
         result = np.zeros((len(rows), len(self.index)), np.float32)
         for fold in range(folds):
             out = np.arange(len(rows)) % folds == fold
-            known = [i for i in np.flatnonzero(~out) if rows[i]["gold"]]
+            known = [int(i) for i in np.flatnonzero(~out) if rows[int(i)]["gold"]]
             head = self.concepts([rows[i] for i in known], vectors[known], names, steps=60)
-            texts = [rows[i]["text"] for i in np.flatnonzero(out)]
+            texts = [rows[int(i)]["text"] for i in np.flatnonzero(out)]
             result[out] = softmax(head.scores(vectors[out], LexiconFeatures(self.taxonomy, self.lexicon, head.trust).matrix(texts)))
         return result
 
@@ -176,7 +177,7 @@ def set_bars(head: Head, dev: Sequence[Row], taxonomy: Taxonomy) -> Head:
     head = replace(head, interest_bar=round(bar, 3), calibration=Calibration())
     extractor = EmbeddedExtractor(taxonomy, head)
     raw, right = [], []
-    for row, found in zip(dev, extractor.read(texts), strict=True):
+    for row, found in zip(dev, extractor.read([Passage(t) for t in texts]), strict=True):
         for interest in found:
             raw.append(interest.confidence)
             right.append(any(interest.concept_id in g["concepts"] and interest.stance == g["stance"] for g in row["gold"]))
