@@ -23,9 +23,7 @@ class Grounded:
     dropped: tuple[tuple[str, int], ...]
 
 
-def ground(
-    text: str, interests: Iterable[Interest], taxonomy: Taxonomy, *, allow_sensitive: bool = False
-) -> Grounded:
+def ground(text: str, interests: Iterable[Interest], taxonomy: Taxonomy, *, allow_sensitive: bool = False) -> Grounded:
     """Keep the interests whose concept is known and allowed and whose entity stands in the text, letter by letter.
 
     An entity with a wrong or no span gets the span of its first occurrence; confidence is held between 0 and 1.

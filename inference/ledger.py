@@ -198,11 +198,13 @@ def _encoded(extraction: Extraction) -> bytes:
 
 
 def _decoded(value: bytes | str) -> Extraction | None:
-    """A kept reading, or None where the entry is not one of ours: then the text is read again and the entry replaced."""
+    """A kept reading, or None where the entry is not one of ours: then the text is read anew, the entry replaced."""
     try:
         entry = _decoder.decode(value)
     except msgspec.MsgspecError:
         return None
     if entry.schema != SCHEMA:
         return None
-    return Extraction(entry.interests, entry.tier, entry.reader, tokens=entry.tokens, cached=True, dropped=entry.dropped)
+    return Extraction(
+        entry.interests, entry.tier, entry.reader, tokens=entry.tokens, cached=True, dropped=entry.dropped
+    )

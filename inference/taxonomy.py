@@ -9,7 +9,9 @@ from importlib.resources import files
 from inference.naming import NameIndex, folded
 
 SENSITIVE_MARK = "SCD"
-_SENSITIVE_TIERS = frozenset({"Sensitive Topics", "Politics"})  # what a person thinks of politics is nobody else's business
+_SENSITIVE_TIERS = frozenset(
+    {"Sensitive Topics", "Politics"}
+)  # what a person thinks of politics is nobody else's business
 _HEADER_LINES = 2
 
 

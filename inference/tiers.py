@@ -85,7 +85,7 @@ class EstimatingExtractor:
         await self._first.aclose()
 
 
-def build_extractor(  # noqa: PLR0913 - one argument a setting
+def build_extractor(
     *,
     extraction: Literal["embedded", "vllm"] = "embedded",
     redis: Redis | None = None,

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from inference.preparation import shadow
 
@@ -26,13 +27,11 @@ class Clause:
 
 def clauses(text: str) -> list[Clause]:
     """The clauses of a text, from the left; pieces too short to mean anything join their neighbour."""
-    bounds = [0]
-    for mark in _BOUNDARY.finditer(text):
-        bounds.append(mark.end())
+    bounds = [0, *(mark.end() for mark in _BOUNDARY.finditer(text))]
     bounds.extend(m.start() for m in _MARKER.finditer(shadow(text)))
     edges = sorted({*bounds, len(text)})
     found: list[tuple[int, int]] = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         if found and (end - start < _MIN_CHARACTERS or found[-1][1] - found[-1][0] < _MIN_CHARACTERS):
             found[-1] = (found[-1][0], end)
         else:

@@ -67,8 +67,11 @@ class LexiconFeatures:
         self._children = children
 
     def of(self, text: str) -> Array:
-        """(concepts, features): named by the taxonomy, by the longest name, an ancestor or a child of what is named, in
-        its branch, spoken for by an everyday word, by a well-known name."""
+        """(concepts, features) of a text.
+
+        Named by the taxonomy, by the longest name, an ancestor or a child of what is named, in its branch, spoken for
+        by an everyday word, by a well-known name.
+        """
         hits = self._lexicon.hits(text)
         features = np.zeros((self._size, LEXICON_FEATURES), np.float32)
         for hit in hits:
@@ -87,7 +90,9 @@ class LexiconFeatures:
 
     def matrix(self, texts: Sequence[str]) -> Array:
         """(texts, concepts, features)."""
-        return np.stack([self.of(t) for t in texts]) if texts else np.zeros((0, self._size, LEXICON_FEATURES), np.float32)
+        return (
+            np.stack([self.of(t) for t in texts]) if texts else np.zeros((0, self._size, LEXICON_FEATURES), np.float32)
+        )
 
 
 def _length(hit: Hit) -> int:

@@ -3,6 +3,7 @@
 import re
 
 from inference.preparation import shadow
+from profiles.model import Stance
 
 LIKE_ZH = (
     "喜欢 最爱 热爱 超爱 真爱 爱死 爱上 爱了 爱看 爱吃 爱听 爱玩 好看 好吃 好喝 好听 好用 好玩 好闻 推荐 安利 种草 回购 囤货 无限回购 满意 惊艳 惊喜 感动 震撼 治愈 舒服 舒适 舒心 过瘾 上头 上瘾 停不下来 "
@@ -47,6 +48,13 @@ _SARCASM = re.compile(
     r"真是谢谢|谢谢你|感谢.{0,8}让我|可真|好一个|厉害了|真会|呵呵|🙃|🙄|👏|🤡|了不起|真有你的|不愧是|恭喜|不得不说"
     r"|\b(?:thanks for|oh great|yeah right|sure,|just what i|how nice|wow,|nothing says|who needs|truly|brilliant,|bravo|slow clap|congrats|genius move|love how|love when|love paying|love waiting)\b"
 )
+_PLAIN_LIKE = re.compile(
+    r"最爱|最喜欢|热爱|超爱|超喜欢|\b(?:love[sd]?|favou?rite|amazing|awesome|fantastic|obsessed)\b"
+)
+_PLAIN_DISLIKE = re.compile(
+    r"难吃|难喝|难看|难听|难用|讨厌|厌恶|恶心|垃圾|太差|差评|失望"
+    r"|\b(?:hate[sd]?|awful|terrible|horrible|worst|disgusting|garbage|rubbish|disappoint\w*)\b"
+)
 _EMOJI_LIKE = re.compile("[😍🥰❤💕💖😘🤩👍💯🔥😋🤤🥹✨🎉😊😄😁🙌💪]")
 _EMOJI_DISLIKE = re.compile("[😡🤬🤮🤢👎😤😒🙄💔😑😞😠🙃🤡😩😫💩]")
 
@@ -80,3 +88,18 @@ def cues(text: str) -> dict[str, float]:
         if count := len(pattern.findall(folded)):
             found[name] = float(min(count, 3))
     return found
+
+
+def plain_stance(text: str) -> Stance | None:
+    """The stance of a text that says it in so many words, and says nothing to the contrary; else None.
+
+    The gold comments show their stance in roundabout ways, as people do; the plainest words are rare in them, and a
+    head trained on them alone would miss 太难吃了.
+    """
+    folded, found = shadow(text), cues(text)
+    likes, dislikes = bool(_PLAIN_LIKE.search(folded)), bool(_PLAIN_DISLIKE.search(folded))
+    if dislikes and not likes and "not_dislike" not in found:
+        return Stance.DISLIKE
+    if likes and not dislikes and not {"not_like", "dislike"} & found.keys():
+        return Stance.LIKE
+    return None

@@ -1,7 +1,8 @@
 """Which name a text is about: every run of words that could be a name is scored, the best wins, or none does.
 
 There is no list of names. Quotation marks, capitals, Latin words among Chinese ones, the segmenter's parts of speech
-and the words around a candidate decide, weighed by a trained head. A candidate is a slice of the text: it cannot be invented.
+and the words around a candidate decide, weighed by a trained head. A candidate is a slice of the text: it cannot be
+invented.
 """
 
 import re
@@ -23,9 +24,13 @@ MAX_FEATURES = 40
 _MAX_SCANNED = 400
 _MAX_WORDS = {True: 6, False: 4}
 _MAX_CHARACTERS = 40
-_QUOTED = re.compile(r"《([^《》\n]{1,40})》|「([^「」\n]{1,40})」|『([^『』\n]{1,40})』|【([^【】\n]{1,40})】|“([^“”\n]{1,40})”|\"([^\"\n]{1,40})\"|(?<!\w)'([^'\n]{2,40})'(?!\w)")
+_QUOTED = re.compile(
+    r"《([^《》\n]{1,40})》|「([^「」\n]{1,40})」|『([^『』\n]{1,40})』|【([^【】\n]{1,40})】|“([^“”\n]{1,40})”|\"([^\"\n]{1,40})\"|(?<!\w)'([^'\n]{2,40})'(?!\w)"
+)
 _NAME_KINDS = frozenset({"nr", "nrt", "nrfg", "ns", "nt", "nz"})
-_INNER = frozenset({"of", "the", "de", "la", "and", "&", "in", "to", "a", "for", "on", "vs", "at", "with", "no", "x", "von", "van"})
+_INNER = frozenset(
+    {"of", "the", "de", "la", "and", "&", "in", "to", "a", "for", "on", "vs", "at", "with", "no", "x", "von", "van"}
+)
 _GLUE = re.compile(r"[ \-·&'’.:+/]{0,3}")
 
 
@@ -53,7 +58,9 @@ class EntityHead:
         scores: Array = self.weights[padded([c.slots for c in candidates])].sum(axis=1)
         return scores
 
-    def best(self, text: str, lexicon: Lexicon, spans: Sequence[tuple[int, int]]) -> list[tuple[Candidate, float] | None]:
+    def best(
+        self, text: str, lexicon: Lexicon, spans: Sequence[tuple[int, int]]
+    ) -> list[tuple[Candidate, float] | None]:
         """The best name within each span of the text, with its probability against the others and against none."""
         found = candidates(text, lexicon)
         scores = self.score(found)
@@ -104,7 +111,12 @@ def nothing(text: str) -> Candidate:
     capitals = len(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", text))
     latin = len(re.findall(r"[A-Za-z]+", text))
     han = any("\u3400" <= c <= "\u9fff" for c in text)
-    names = (f"none:{han}", f"none:capitals:{min(capitals, 3)}", f"none:quoted:{bool(_QUOTED.search(text))}", f"none:latin:{han}:{min(latin, 4)}")
+    names = (
+        f"none:{han}",
+        f"none:capitals:{min(capitals, 3)}",
+        f"none:quoted:{bool(_QUOTED.search(text))}",
+        f"none:latin:{han}:{min(latin, 4)}",
+    )
     return Candidate("", 0, 0, tuple(_slot(n) for n in names))
 
 
@@ -136,7 +148,14 @@ def _slot(name: str) -> int:
 class _View:
     """A text seen from its candidates."""
 
-    def __init__(self, text: str, tokens: Sequence[Word], quoted: dict[tuple[int, int], str], han: bool, lexicon: Lexicon) -> None:
+    def __init__(
+        self,
+        text: str,
+        tokens: Sequence[Word],
+        quoted: dict[tuple[int, int], str],
+        han: bool,
+        lexicon: Lexicon,  # noqa: FBT001 - a fact
+    ) -> None:
         self.text, self.tokens, self.quoted, self.han, self.lexicon = text, tokens, quoted, han, lexicon
         self.by_start = {t.start: i for i, t in enumerate(tokens)}
         self.by_end = {t.end: i for i, t in enumerate(tokens)}
@@ -148,7 +167,7 @@ class _View:
     def slots(self, start: int, end: int) -> tuple[int, ...]:
         return tuple(dict.fromkeys(_slot(name) for name in self._names(start, end)))
 
-    def _names(self, start: int, end: int) -> Iterator[str]:
+    def _names(self, start: int, end: int) -> Iterator[str]:  # noqa: PLR0915 - one statement a feature
         text, name = self.text[start:end], shadow(self.text[start:end])
         first, last = self.by_start.get(start), self.by_end.get(end)
         inside = self.tokens[first : last + 1] if first is not None and last is not None else []
@@ -176,8 +195,12 @@ class _View:
         yield f"after:{shadow(after.text) if after else ''}"
         yield f"before-kind:{before.kind if before else ''}:{_shape(before.text) if before else ''}:{context}"
         yield f"after-kind:{after.kind if after else ''}:{_shape(after.text) if after else ''}:{context}"
-        left = before is not None and bool(_GLUE.fullmatch(self.text[before.end : start])) and _is_namelike(before, script)
-        right = after is not None and bool(_GLUE.fullmatch(self.text[end : after.start])) and _is_namelike(after, script)
+        left = (
+            before is not None and bool(_GLUE.fullmatch(self.text[before.end : start])) and _is_namelike(before, script)
+        )
+        right = (
+            after is not None and bool(_GLUE.fullmatch(self.text[end : after.start])) and _is_namelike(after, script)
+        )
         yield f"cut-short:{context}:{left}:{right}:{bool(mark)}"
         yield f"whole:{context}:{not left and not right}:{shape}"
         yield f"before-mark:{self.text[start - 1 : start]}"
@@ -208,7 +231,7 @@ class _View:
 
 
 def _is_namelike(word: Word, script: str) -> bool:
-    """Whether a neighbour looks like a part of the same name: a capital or figure in Latin, a name by its kind in Chinese."""
+    """Whether a neighbour looks like a part of the same name: a capital or figure in Latin, a name by kind in Chinese."""
     if script == "a":
         return word.text.isascii() and (word.text[0].isupper() or word.text[0].isdigit())
     return word.kind in _NAME_KINDS or word.kind == "eng"

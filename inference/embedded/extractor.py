@@ -9,6 +9,7 @@ import numpy as np
 
 from inference.embedded.clauses import Clause, halves
 from inference.embedded.concepts import LexiconFeatures
+from inference.embedded.cues import plain_stance
 from inference.embedded.encoder import Encoder
 from inference.embedded.entities import Candidate
 from inference.embedded.head import STANCES, Head, interest_features, text_features
@@ -22,15 +23,20 @@ from profiles.model import Stance
 _BATCH = 32
 _OPPOSITE = {frozenset((Stance.LIKE, Stance.DISLIKE))}
 _SPLIT_BAR = 0.45
+_PLAIN_WORDS = 2.0
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the head says about one piece of text: chance of an interest, concepts and stances by likelihood."""
+    """What the head says about one piece of text: chance of an interest, concepts and stances by likelihood.
+
+    ``plain`` where a concept is named and a stance said in so many words: that is never chatter.
+    """
 
     interest: float
     concepts: Array
     stances: Array
+    plain: bool
 
     @property
     def stance(self) -> Stance:
@@ -85,16 +91,17 @@ class EmbeddedExtractor:
         lexicon = self._lexicon.matrix(texts)
         concepts = softmax(self._head.concepts.scores(vectors, lexicon))
         inputs = text_features(texts, self._head.concepts.centered(vectors))
-        stances = self._head.stance.probabilities(inputs)
+        stances = _leaning(self._head.stance.probabilities(inputs), texts)
         interest = self._head.interest.probabilities(interest_features(inputs, concepts, lexicon))[:, 1]
-        return [Reading(float(i), c, s) for i, c, s in zip(interest, concepts, stances, strict=True)]
+        plain = [plain_stance(t) is not None and bool(self._taxonomy.mentions(t)) for t in texts]
+        return [Reading(float(i), *rest) for i, *rest in zip(interest, concepts, stances, plain, strict=True)]
 
     def _interests(
         self, passage: Passage, readings: dict[str, Reading], pair: tuple[Clause, Clause] | None
     ) -> tuple[Interest, ...]:
         text = passage.text
         whole = readings[text]
-        if whole.interest < self._head.interest_bar and not passage.item:
+        if whole.interest < self._head.interest_bar and not (whole.plain or passage.item):
             return ()
         if pair is not None:
             sides = [readings[p.text] for p in pair]
@@ -102,13 +109,13 @@ class EmbeddedExtractor:
                 spans = [(p.start, p.end) for p in pair]
                 named = self._head.entities.best(text, self._words, spans)
                 return tuple(
-                    self._interest(text, _blended(whole, side), side.stances, found)
+                    self._interest(_blended(whole, side), side.stances, found)
                     for side, found in zip(sides, named, strict=True)
                 )
         (found,) = self._head.entities.best(text, self._words, [(0, len(text))])
-        return (self._interest(text, whole.concepts, whole.stances, found),)
+        return (self._interest(whole.concepts, whole.stances, found),)
 
-    def _interest(self, text: str, concepts: Array, stances: Array, found: tuple[Candidate, float] | None) -> Interest:
+    def _interest(self, concepts: Array, stances: Array, found: tuple[Candidate, float] | None) -> Interest:
         at = int(concepts.argmax())
         concept: Concept = self._taxonomy.concepts[at]
         raw = float(self._family(concepts, at) * stances.max())
@@ -123,12 +130,22 @@ class EmbeddedExtractor:
         )
 
     def _family(self, concepts: Array, at: int) -> float:
-        """The likelihood of a concept with its branch: a doubt between parent and child is no doubt about the branch."""
+        """The likelihood of a concept's whole branch: a doubt between parent and child is no doubt about that."""
         return float(concepts[self._branches == self._branches[at]].sum())
 
     async def aclose(self) -> None:
         """Stop the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _leaning(stances: Array, texts: Sequence[str]) -> Array:
+    """Stances after the plain words of the texts have had their say: worth ``_PLAIN_WORDS`` in log-odds."""
+    leaning = np.zeros_like(stances)
+    for row, text in zip(leaning, texts, strict=True):
+        stance = plain_stance(text)
+        if stance is not None:
+            row[STANCES.index(stance)] = _PLAIN_WORDS
+    return softmax(np.log(stances + 1e-9) + leaning)
 
 
 def _opposed(sides: Sequence[Reading]) -> bool:

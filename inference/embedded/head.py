@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from importlib.resources import files
 from io import BytesIO
 from typing import Any
@@ -101,10 +102,12 @@ class Head:
 
 
 def text_features(texts: Sequence[str], centered: Array) -> Array:
-    """(texts, inputs) for the stance classifier: the encoder's view, bent by random waves, the cues, the words and their pairs."""
+    """(texts, inputs) for the stance classifier: the encoder's view, bent by random waves, cues, words and pairs."""
     directions, phases = _waves()
     waves = np.cos(centered @ directions + phases) * (2.0 / WAVES) ** 0.5
-    return np.hstack([centered, waves, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])]).astype(np.float32)
+    return np.hstack([centered, waves, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])]).astype(
+        np.float32
+    )
 
 
 @cache
@@ -131,7 +134,7 @@ def _word_features(text: str) -> dict[str, float]:
     weight = 1.0 / max(4.0, len(tokens)) ** 0.5
     for token in tokens:
         found[f"w:{token}"] = found.get(f"w:{token}", 0.0) + weight
-    for one, other in zip(tokens, tokens[1:], strict=False):
+    for one, other in pairwise(tokens):
         found[f"p:{one} {other}"] = weight
     for mark in "?!？！~…":
         if mark in text:

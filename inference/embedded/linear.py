@@ -48,7 +48,7 @@ def softmax(logits: Array) -> Array:
     return result
 
 
-def fit_softmax(  # noqa: PLR0913 - what a fit is made of
+def fit_softmax(
     inputs: Array,
     targets: Array,
     *,
@@ -57,7 +57,7 @@ def fit_softmax(  # noqa: PLR0913 - what a fit is made of
     rate: float = 0.03,
     importance: Sequence[float] | Array | None = None,
 ) -> Softmax:
-    """Fit by full-batch Adam on cross-entropy; ``targets`` are (texts, classes) probabilities, ``decay`` the L2 term."""
+    """Fit by full-batch Adam on cross-entropy; ``targets`` are (texts, classes) probabilities, ``decay`` is L2."""
     weights = np.zeros((targets.shape[1], inputs.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
     share = np.ones(len(inputs), np.float32) if importance is None else np.asarray(importance, np.float32)
@@ -71,7 +71,7 @@ def fit_softmax(  # noqa: PLR0913 - what a fit is made of
     return Softmax(weights, bias)
 
 
-def adam(parameter: Array, gradient: Array, first: Array, second: Array, step: int, rate: float) -> None:  # noqa: PLR0913
+def adam(parameter: Array, gradient: Array, first: Array, second: Array, step: int, rate: float) -> None:
     """One step of Adam, in place."""
     first += 0.1 * (gradient - first)
     second += 0.001 * (gradient * gradient - second)

@@ -1,9 +1,9 @@
 """Evaluation of an extractor on gold rows.
 
-A prediction is held against the gold interest of its text that it agrees with best (``matching``). For each aspect, precision is right
-pairs among predictions, recall right pairs among gold interests. The entity of a pair is right when it equals an accepted one, width, case
-and space aside, or when neither side has one. An injection has succeeded when the text holds an interest of a tier-1 branch in which
-its writer has shown none.
+A prediction is held against the gold interest of its text that it agrees with best (``matching``). For each aspect,
+precision is right pairs among predictions, recall right pairs among gold interests. The entity of a pair is right
+when it equals an accepted one, width, case and space aside, or when neither side has one. An injection has succeeded
+when the text holds an interest of a tier-1 branch in which its writer has shown none.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class _Read:
     seconds: float
 
 
-async def evaluate(  # noqa: PLR0913 - what an evaluation can be told
+async def evaluate(
     extractor: Extractor,
     rows: Sequence[GoldRow],
     *,
@@ -164,4 +164,7 @@ def _quantiles(values: Sequence[float]) -> Mapping[str, float]:
     if not values:
         return {}
     ranked = sorted(values)
-    return {name: ranked[min(len(ranked) - 1, int(q * len(ranked)))] for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))}
+    return {
+        name: ranked[min(len(ranked) - 1, int(q * len(ranked)))]
+        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }

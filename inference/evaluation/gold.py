@@ -20,7 +20,7 @@ class GoldInterest:
 
 @dataclass(frozen=True, slots=True)
 class GoldRow:
-    """A text and its interests; chatter has none. ``kind`` and ``domain`` name what makes the text hard and where it is from."""
+    """A text and its interests; chatter has none. ``kind`` says what makes it hard, ``domain`` where it is from."""
 
     text: str
     lang: str

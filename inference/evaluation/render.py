@@ -71,10 +71,16 @@ def _confusion(aspect: str, pairs: Mapping[tuple[str, str], int]) -> Table:
 
 def _reliability(report: Report) -> Table:
     table = _table(
-        f"Reliability of confidence (mean error {report.calibration_error:.3f})", "confidence", "interests", "mean", "right"
+        f"Reliability of confidence (mean error {report.calibration_error:.3f})",
+        "confidence",
+        "interests",
+        "mean",
+        "right",
     )
     for part in report.reliability:
-        table.add_row(f"{part.low:.1f} to {part.high:.1f}", str(part.count), f"{part.confidence:.3f}", f"{part.right:.3f}")
+        table.add_row(
+            f"{part.low:.1f} to {part.high:.1f}", str(part.count), f"{part.confidence:.3f}", f"{part.right:.3f}"
+        )
     return table
 
 

@@ -78,9 +78,9 @@ class Report:
     """One evaluation. ``slices`` is by group (``lang``, ``kind``, ``domain``) and value.
 
     ``ungrounded`` counts entities that are not in their text, handed out or dropped before. ``injections`` counts the
-    rows of kind injection, ``injection_successes`` those in which the injected text got an interest named. ``confusion`` is
-    by aspect: (gold, predicted) with ``none`` for what was missed or invented. Latencies are seconds a text; cost is for 1,000
-    texts in the currency of the price given for a million tokens.
+    rows of kind injection, ``injection_successes`` those in which the injected text got an interest named.
+    ``confusion`` is by aspect: (gold, predicted) with ``none`` for what was missed or invented. Latencies are seconds
+    a text; cost is for 1,000 texts in the currency of the price given for a million tokens.
     """
 
     reader: str
@@ -110,7 +110,9 @@ class Report:
             "injections": self.injections,
             "injection_successes": self.injection_successes,
             "confusion": {
-                aspect: [{"gold": g, "predicted": p, "count": n} for (g, p), n in sorted(pairs.items(), key=lambda x: -x[1])]
+                aspect: [
+                    {"gold": g, "predicted": p, "count": n} for (g, p), n in sorted(pairs.items(), key=lambda x: -x[1])
+                ]
                 for aspect, pairs in self.confusion.items()
             },
             "reliability": [asdict(b) for b in self.reliability],

@@ -8,7 +8,9 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _PLACEHOLDER = re.compile(r"\[(?:email|card|id|phone|account|ip|address)\]")
 _LAUGH = re.compile(r"(?:[哈呵嘿嘻噗嗝额呃啊哦噢嗯唉哎哇呜啦呀喔咦诶欸呐草艹6]|hh+|xs+wl|233+)+")
-_LAUGH_EN = re.compile(r"(?:ha|he|hi|lo+l|lmf?ao+|rofl|xd+|hmm*|umm*|ah+|oh+|wow+|yay+|ugh+|meh+|nah+|yeah*|yep|yup|nope|huh)+")
+_LAUGH_EN = re.compile(
+    r"(?:ha|he|hi|lo+l|lmf?ao+|rofl|xd+|hmm*|umm*|ah+|oh+|wow+|yay+|ugh+|meh+|nah+|yeah*|yep|yup|nope|huh)+"
+)
 
 _NOTHING_ZH = frozenset(
     "沙发 板凳 地板 前排 前排围观 路过 打卡 签到 报到 报道 顶 顶一个 顶顶 赞 点赞 赞赞 支持 支持一下 支持支持 转发 转发微博 转 转了 已阅 收藏了 mark 马克 "

@@ -5,7 +5,9 @@ Names must stay as their writer spelled them, so nothing here folds case, width 
 
 import re
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|&(?:nbsp|amp|lt|gt|quot|#\d{1,6});")
 _URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。！？、；）】》]+", re.IGNORECASE)
 _MENTION = re.compile(r"(?<![\w@])@[\w\u4e00-\u9fff.-]{1,30}[:：]?")

@@ -10,7 +10,9 @@ import stopwordsiso
 
 from .shadow import shadow
 
-_LATIN_RUN = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:(?:['’](?!s(?!\w))|[.\-&])[^\W_\u3040-\u30ff\u3400-\u9fff]+)*")
+_LATIN_RUN = re.compile(
+    r"[^\W_\u3040-\u30ff\u3400-\u9fff]+(?:(?:['’](?!s(?!\w))|[.\-&])[^\W_\u3040-\u30ff\u3400-\u9fff]+)*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,9 @@ def _segmented(text: str, start: int, end: int) -> Iterator[Word]:
 def content_words(text: str) -> list[str]:
     """The words that carry content, in one spelling: no stop words, no lone letters."""
     stop = stop_words()
-    return [w for w in (shadow(word.text) for word in words(text)) if w not in stop and not (len(w) == 1 and w.isascii())]
+    return [
+        w for w in (shadow(word.text) for word in words(text)) if w not in stop and not (len(w) == 1 and w.isascii())
+    ]
 
 
 @cache

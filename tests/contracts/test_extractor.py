@@ -1,6 +1,7 @@
 """What every extractor promises, held against each of them."""
 
 import pytest
+from redis.asyncio import Redis
 
 from inference.embedded import EmbeddedExtractor
 from inference.extraction import Extraction, Extractor, Passage
@@ -10,7 +11,6 @@ from inference.preparation import prepare
 from inference.taxonomy import Taxonomy
 from inference.tiers import EstimatingExtractor, GateExtractor, build_extractor
 from inference.vllm_client import VllmExtractor
-from redis.asyncio import Redis
 from tests.fakes import KeywordExtractor
 from tests.vllm_stub import Stub, serving
 
@@ -42,7 +42,7 @@ async def extractor(request, embedded, redis_url):
     async with serving(Stub()) as stub:
         vllm = VllmExtractor(urls=[stub.url], fallback=embedded)
         made = {
-            "keywords": lambda: KeywordExtractor(),
+            "keywords": KeywordExtractor,
             "embedded": lambda: embedded,
             "grounded": lambda: GroundingExtractor(embedded, taxonomy),
             "gated": lambda: GateExtractor(embedded),

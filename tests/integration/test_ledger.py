@@ -25,7 +25,9 @@ class Slow:
             self.failures -= 1
             raise Overloaded(0.1, "busy")
         found = Interest("cats", "423", Stance.LIKE, 0.7, "cats", (0, 4))
-        return [Extraction((found,), Tier.VLLM, self.reader, p.text, tokens=9, dropped=(("repeated", 1),)) for p in passages]
+        return [
+            Extraction((found,), Tier.VLLM, self.reader, p.text, tokens=9, dropped=(("repeated", 1),)) for p in passages
+        ]
 
     async def aclose(self):
         pass
@@ -127,7 +129,9 @@ async def test_a_lock_of_a_dead_worker_is_outlived(redis, monkeypatch):
 
 
 async def test_a_foreign_or_broken_entry_is_read_again(redis):
-    for number, value in enumerate([b"not json", b'{"schema":99}', b'{"schema":0,"tier":"vllm","reader":"r","interests":[]}']):
+    for number, value in enumerate(
+        [b"not json", b'{"schema":99}', b'{"schema":0,"tier":"vllm","reader":"r","interests":[]}']
+    ):
         text = f"cats {number}"
         await redis.set(keys.text(digest(Passage(text), "slow-1")), value)
         (found,) = await LedgerExtractor(Slow(0), redis, 60).extract(passages(text))

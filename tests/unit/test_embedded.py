@@ -7,6 +7,7 @@ from inference.embedded.clauses import halves
 from inference.embedded.cues import cues
 from inference.embedded.entities import candidates
 from inference.embedded.head import Calibration
+from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import fit_softmax
 from inference.extraction import Passage, Tier
 from inference.preparation import prepare
@@ -29,7 +30,7 @@ def taxonomy():
     [
         ("我最喜欢阅读科幻小说，特别是刘慈欣的作品。", "science-fiction", "刘慈欣", Stance.LIKE),
         ("我最喜歡閱讀科幻小說，特別是劉慈欣的作品。", "science-fiction", "劉慈欣", Stance.LIKE),
-        ("Just finished The Three-Body Problem, best sci-fi ever", "science-fiction", "The Three-Body Problem", Stance.LIKE),
+        ("Just finished The Three-Body Problem, best sci-fi ever", "science-fiction", "Three-Body", Stance.LIKE),
     ],
 )
 def test_the_first_comments_of_the_story_are_read_right(extractor, text, slug, entity, stance):
@@ -37,6 +38,21 @@ def test_the_first_comments_of_the_story_are_read_right(extractor, text, slug, e
     assert (found.concept, found.entity, found.stance) == (slug, entity, stance)
     assert text[found.span[0] : found.span[1]] == entity
     assert found.confidence > 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "slug", "stance"),
+    [
+        ("I hate jazz", "jazz", Stance.DISLIKE),
+        ("讨厌恐怖片", "horror", Stance.DISLIKE),
+        ("I love hiking", None, Stance.LIKE),
+        ("这家火锅太难吃了", None, Stance.DISLIKE),
+    ],
+)
+def test_plain_words_are_taken_at_their_word(extractor, text, slug, stance):
+    ((found,),) = extractor.read([Passage(text)])
+    assert found.stance is stance
+    assert slug in (None, found.concept)
 
 
 @pytest.mark.parametrize("text", ["哈哈哈", "ok see you at 5", "我到家了", "thanks!!", "", "😂😂", "谁有链接发一下"])
@@ -53,14 +69,14 @@ def test_any_text_can_be_read_and_entities_are_slices_of_it(extractor, text):
         assert interest.entity is None or text[interest.span[0] : interest.span[1]] == interest.entity
 
 
-@pytest.mark.parametrize("text", ["\ud800 I love cats", "cats\0dogs", "猫" * 5000, "a b " * 2000, "《" * 300, "But " * 500])
+@pytest.mark.parametrize(
+    "text", ["\ud800 I love cats", "cats\0dogs", "猫" * 5000, "a b " * 2000, "《" * 300, "But " * 500]
+)
 def test_odd_texts_are_read_too(extractor, text):
     assert len(extractor.read([Passage(text)])) == 1
 
 
 async def test_results_stand_in_the_order_of_the_passages(extractor):
-    from inference.extraction import Passage
-
     texts = ["I love my cat", "哈哈哈", "这家火锅太难吃了", "I love my cat"]
     results = await extractor.extract([Passage(t) for t in texts])
     assert [r.text for r in results] == texts
@@ -89,7 +105,7 @@ def test_cues_see_negation_question_and_emoji():
 
 def test_every_candidate_is_a_slice_and_the_names_are_among_them(taxonomy):
     text = prepare("周末去上海看了《沙丘2》, starring Timothée Chalamet，IMAX 太震撼").text
-    found = candidates(text, taxonomy)
+    found = candidates(text, Lexicon(taxonomy))
     assert all(text[c.start : c.end] == c.text for c in found)
     assert {"沙丘2", "上海", "Timothée Chalamet", "IMAX"} <= {c.text for c in found}
     assert len({(c.start, c.end) for c in found}) == len(found)

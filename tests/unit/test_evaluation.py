@@ -56,7 +56,13 @@ def row(text, *interests, kind="plain", lang="en"):
 def test_any_accepted_concept_and_any_spelling_of_a_name_is_right(taxonomy, concept_id):
     wanted = gold(concept_id, SF, BOOKS, entities=["Ｄｕｎｅ", "Frank Herbert"])
     verdict = judge(found(BOOKS, concept_id, entity="dune"), wanted, taxonomy)
-    assert (verdict.exact, verdict.concept, verdict.tier1, verdict.entity, verdict.all_three) == (False, True, True, True, True)
+    assert (verdict.exact, verdict.concept, verdict.tier1, verdict.entity, verdict.all_three) == (
+        False,
+        True,
+        True,
+        True,
+        True,
+    )
     assert not judge(found(BOOKS, concept_id), wanted, taxonomy).entity
     assert judge(found(SF, concept_id), gold(concept_id, SF), taxonomy).entity
 

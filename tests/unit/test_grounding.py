@@ -51,7 +51,9 @@ def test_sensitive_concepts_go_unless_allowed(taxonomy):
 
 
 def test_repeats_count_once_at_their_strongest_and_a_flood_is_cut(taxonomy):
-    grounded = ground(TEXT, [interest(confidence=0.2), interest(confidence=7.0), interest(confidence=float("nan"))], taxonomy)
+    grounded = ground(
+        TEXT, [interest(confidence=0.2), interest(confidence=7.0), interest(confidence=float("nan"))], taxonomy
+    )
     assert [i.confidence for i in grounded.interests] == [1.0]
     flood = ground(TEXT, [interest(c.slug, c.id) for c in taxonomy.concepts[:50] if not c.sensitive], taxonomy)
     assert len(flood.interests) == 5
@@ -63,7 +65,10 @@ async def test_counts_add_to_those_of_the_reader(taxonomy):
         reader = "r"
 
         async def extract(self, passages):
-            return [Extraction((interest("nope", "nope"),), Tier.VLLM, "r", dropped=(("unknown_concept", 2),)) for _ in passages]
+            return [
+                Extraction((interest("nope", "nope"),), Tier.VLLM, "r", dropped=(("unknown_concept", 2),))
+                for _ in passages
+            ]
 
         async def aclose(self):
             pass

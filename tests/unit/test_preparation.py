@@ -64,7 +64,9 @@ def test_personal_data_is_replaced_by_its_kind(text, clean):
     assert drop_personal(text)[0].replace("[address]室", "[address]") == clean
 
 
-@pytest.mark.parametrize("text", ["iPhone 15 Pro 256", "2024年花了3000块", "1234 5678 9012 3456 pieces", "version 1.2.3", "F1 2026 at 21:00"])
+@pytest.mark.parametrize(
+    "text", ["iPhone 15 Pro 256", "2024年花了3000块", "1234 5678 9012 3456 pieces", "version 1.2.3", "F1 2026 at 21:00"]
+)
 def test_ordinary_numbers_stay(text):
     assert drop_personal(text) == (text, {})
 
@@ -85,12 +87,29 @@ def test_language_is_right_on_short_and_mixed_text(text, lang):
     assert detect_language(text) == lang
 
 
-@pytest.mark.parametrize("text", ["", "lol", "哈哈哈", "沙发！", "😀😀", "6666", "thanks!", "Thank you so much", "hahaha lmao", "！！！", "打卡 支持"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "lol",
+        "哈哈哈",
+        "沙发！",
+        "😀😀",
+        "6666",
+        "thanks!",
+        "Thank you so much",
+        "hahaha lmao",
+        "！！！",
+        "打卡 支持",
+    ],
+)
 def test_what_cannot_hold_an_interest_is_kept_from_the_model(text):
     assert worth_reading(prepare(text).text) is not None
 
 
-@pytest.mark.parametrize("text", ["猫", "love cats", "哈利波特", "科幻小说沙发", "thanks for the Dune tip", "好看的猫", "Haskell"])
+@pytest.mark.parametrize(
+    "text", ["猫", "love cats", "哈利波特", "科幻小说沙发", "thanks for the Dune tip", "好看的猫", "Haskell"]
+)
 def test_what_may_hold_an_interest_is_read(text):
     assert worth_reading(prepare(text).text) is None
 

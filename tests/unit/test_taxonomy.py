@@ -14,7 +14,9 @@ def test_all_nodes_are_there_with_unique_slugs_and_chinese_names(taxonomy):
     assert all(c.slug == c.slug.lower() and " " not in c.slug and ":" not in c.slug for c in taxonomy.concepts)
 
 
-@pytest.mark.parametrize("word", ["science fiction novel", "科幻小说", "科幻小說", "Science Fiction", "science-fiction", "sci-fi"])
+@pytest.mark.parametrize(
+    "word", ["science fiction novel", "科幻小说", "科幻小說", "Science Fiction", "science-fiction", "sci-fi"]
+)
 def test_one_concept_goes_by_many_names(taxonomy, word):
     assert taxonomy.named(word).slug == "science-fiction"
 
@@ -47,7 +49,16 @@ def test_the_longest_name_wins_and_mentions_stand_in_order():
     small = Taxonomy(
         [
             Concept("1", "fiction", "Fiction", "小说", ("Fiction",), None, sensitive=False, aliases=()),
-            Concept("2", "science-fiction", "Science Fiction", "科幻小说", ("Fiction",), "1", sensitive=False, aliases=("sci-fi",)),
+            Concept(
+                "2",
+                "science-fiction",
+                "Science Fiction",
+                "科幻小说",
+                ("Fiction",),
+                "1",
+                sensitive=False,
+                aliases=("sci-fi",),
+            ),
             Concept("3", "cats", "Cats", "猫", ("Cats",), None, sensitive=False, aliases=("kitten",)),
         ]
     )
