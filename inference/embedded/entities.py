@@ -153,8 +153,8 @@ class _View:
         text: str,
         tokens: Sequence[Word],
         quoted: dict[tuple[int, int], str],
-        han: bool,
-        lexicon: Lexicon,  # noqa: FBT001 - a fact
+        han: bool,  # noqa: FBT001 - a fact
+        lexicon: Lexicon,
     ) -> None:
         self.text, self.tokens, self.quoted, self.han, self.lexicon = text, tokens, quoted, han, lexicon
         self.by_start = {t.start: i for i, t in enumerate(tokens)}
@@ -231,7 +231,7 @@ class _View:
 
 
 def _is_namelike(word: Word, script: str) -> bool:
-    """Whether a neighbour looks like a part of the same name: a capital or figure in Latin, a name by kind in Chinese."""
+    """Whether a neighbour looks like a part of the same name: a capital or figure in Latin, by kind in Chinese."""
     if script == "a":
         return word.text.isascii() and (word.text[0].isupper() or word.text[0].isdigit())
     return word.kind in _NAME_KINDS or word.kind == "eng"

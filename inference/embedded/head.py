@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from importlib.resources import files
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
