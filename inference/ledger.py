@@ -198,7 +198,7 @@ def _encoded(extraction: Extraction) -> bytes:
 
 
 def _decoded(value: bytes | str) -> Extraction | None:
-    """A kept reading, or None where the entry is not one of ours: then the text is read anew, the entry replaced."""
+    """A kept reading, or None where the entry is not one of ours: then the text is read again."""
     try:
         entry = _decoder.decode(value)
     except msgspec.MsgspecError:

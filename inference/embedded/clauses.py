@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 from inference.preparation import shadow
 
@@ -11,32 +10,25 @@ _MARKER = re.compile(
     r"|(?<![a-z])(?:but|however|whereas|while|though|although|yet|unlike|except|instead|meanwhile|on the other hand|"
     r"can't stand|rather than|compared to|compared with|as for)(?![a-z])"
 )
-_BOUNDARY = re.compile(r"[。！？!?；;，,、\n]+|(?<!\d)\.(?=\s|$)|\s[-–—]+\s|[:：](?=\s)|…+")
+_PAUSE = re.compile(r"[。！？!?；;，,\n]|\. ")
+_TRAILING = "。！？!?. ~～…，,😂😭🤣"
 _MIN_CHARACTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A part of a text at character offsets; ``contrasts`` where a contrast marker opens or stands in it."""
+    """A part of a text at character offsets."""
 
     text: str
     start: int
     end: int
-    contrasts: bool
 
 
-def clauses(text: str) -> list[Clause]:
-    """The clauses of a text, from the left; pieces too short to mean anything join their neighbour."""
-    bounds = [0, *(mark.end() for mark in _BOUNDARY.finditer(text))]
-    bounds.extend(m.start() for m in _MARKER.finditer(shadow(text)))
-    edges = sorted({*bounds, len(text)})
-    found: list[tuple[int, int]] = []
-    for start, end in pairwise(edges):
-        if found and (end - start < _MIN_CHARACTERS or found[-1][1] - found[-1][0] < _MIN_CHARACTERS):
-            found[-1] = (found[-1][0], end)
-        else:
-            found.append((start, end))
-    return [Clause(text[s:e], s, e, bool(_MARKER.search(shadow(text[s:e])))) for s, e in found if text[s:e].strip()]
+def closing(text: str) -> str:
+    """The last clause of a text: where people say what they think of what they told before."""
+    stripped = text.rstrip(_TRAILING)
+    ends = [m.end() for m in _PAUSE.finditer(stripped)]
+    return (stripped[ends[-1] :] if ends else stripped).strip() or text
 
 
 def halves(text: str) -> tuple[Clause, Clause] | None:
@@ -49,4 +41,4 @@ def halves(text: str) -> tuple[Clause, Clause] | None:
     if not cuts:
         return None
     cut = min(cuts, key=lambda c: abs(c - len(text) / 2))
-    return Clause(text[:cut], 0, cut, contrasts=False), Clause(text[cut:], cut, len(text), contrasts=True)
+    return Clause(text[:cut], 0, cut), Clause(text[cut:], cut, len(text))

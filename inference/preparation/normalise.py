@@ -44,7 +44,7 @@ def open_hashtags(text: str) -> tuple[str, int]:
 
 
 def drop_emotes(text: str) -> tuple[str, int]:
-    """Without the bracketed emotes of Chinese networks, such as [doge] written [笑哭]. Emoji stay: they carry stance."""
+    """Without the bracketed emotes of Chinese networks, such as [笑哭]. Emoji stay: they carry stance."""
     return _EMOTE.subn(" ", text)
 
 

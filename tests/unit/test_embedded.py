@@ -3,9 +3,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inference.embedded import EmbeddedExtractor
+from inference.embedded.candidates import candidates
 from inference.embedded.clauses import halves
 from inference.embedded.cues import cues
-from inference.embedded.entities import candidates
 from inference.embedded.head import Calibration
 from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import fit_softmax
@@ -21,8 +21,8 @@ def extractor():
 
 
 @pytest.fixture(scope="module")
-def taxonomy():
-    return Taxonomy.load()
+def lexicon():
+    return Lexicon(Taxonomy.load())
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,12 @@ def taxonomy():
     [
         ("我最喜欢阅读科幻小说，特别是刘慈欣的作品。", "science-fiction", "刘慈欣", Stance.LIKE),
         ("我最喜歡閱讀科幻小說，特別是劉慈欣的作品。", "science-fiction", "劉慈欣", Stance.LIKE),
-        ("Just finished The Three-Body Problem, best sci-fi ever", "science-fiction", "Three-Body", Stance.LIKE),
+        (
+            "Just finished The Three-Body Problem, best sci-fi ever",
+            "science-fiction",
+            "The Three-Body Problem",
+            Stance.LIKE,
+        ),
     ],
 )
 def test_the_first_comments_of_the_story_are_read_right(extractor, text, slug, entity, stance):
@@ -77,6 +82,8 @@ def test_odd_texts_are_read_too(extractor, text):
 
 
 async def test_results_stand_in_the_order_of_the_passages(extractor):
+    from inference.extraction import Passage
+
     texts = ["I love my cat", "哈哈哈", "这家火锅太难吃了", "I love my cat"]
     results = await extractor.extract([Passage(t) for t in texts])
     assert [r.text for r in results] == texts
@@ -103,9 +110,9 @@ def test_cues_see_negation_question_and_emoji():
     assert cues("the table") == {}
 
 
-def test_every_candidate_is_a_slice_and_the_names_are_among_them(taxonomy):
+def test_every_candidate_is_a_slice_and_the_names_are_among_them(lexicon):
     text = prepare("周末去上海看了《沙丘2》, starring Timothée Chalamet，IMAX 太震撼").text
-    found = candidates(text, Lexicon(taxonomy))
+    found = candidates(text, lexicon)
     assert all(text[c.start : c.end] == c.text for c in found)
     assert {"沙丘2", "上海", "Timothée Chalamet", "IMAX"} <= {c.text for c in found}
     assert len({(c.start, c.end) for c in found}) == len(found)
