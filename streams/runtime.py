@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import structlog
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
@@ -23,11 +22,12 @@ from profiles.store import ProfileStore
 
 from .app import PenchantApp, build_app, kafka_client_options, run_app
 from .decoding import Decoder
+from .dependencies import Watch, dependency_checks
 from .events import TopicKind
 from .lag import LagMeter
 from .lanes import Lanes
 from .metrics import Metrics
-from .observer import DependencyChecked, InFlight, Observers
+from .observer import InFlight, Observers
 from .outbox import Outbox
 from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
@@ -35,12 +35,10 @@ from .settings import Settings, masked_url
 from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, PROFILE_UPDATES, TopicInfo, ensure_topics, topic_names
 from .web import WebState, create_web, serve
 
-_log = structlog.get_logger()
 _UNITS = {"h": 3600, "d": 86400}
 _RECENT_USERS = 200
 _WARM_UP = "I love science fiction"
 _CHECK_SECONDS = 5.0
-_CHECK_TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +232,7 @@ def _assemble(
             pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight, join=Prepared.join
         )
 
-    async def kafka_answers() -> None:
-        if not await producer.client.force_metadata_update():
-            raise ConnectionError("the brokers do not answer")
-
-    async def redis_answers() -> None:
-        await redis.ping()
-
-    return Worker(
-        settings, redis, producer, metrics, lag, lanes, recent, {"redis": redis_answers, "kafka": kafka_answers}
-    )
+    return Worker(settings, redis, producer, metrics, lag, lanes, recent, dependency_checks(settings, redis, producer))
 
 
 def _web(worker: Worker) -> Any:
@@ -279,24 +268,10 @@ async def _warm_up(extractor: Extractor) -> None:
 
 
 async def _watch(worker: Worker, app: PenchantApp) -> None:
-    """Look after the dependencies: say once when one goes away, and once when it is back."""
-    down: set[str] = set()
+    """Keep asking the dependencies, and measuring what is in flight and how far behind."""
+    watch = Watch(worker.checks, worker.metrics)
     while True:
-        for name, check in worker.checks.items():
-            try:
-                async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
-                    await check()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not answer
-                if name not in down:
-                    _log.error(
-                        "dependency_down", name=name, error=type(error).__name__, hint="consumption waits for it"
-                    )
-                down.add(name)
-            else:
-                if name in down:
-                    _log.warning("dependency_up_again", name=name)
-                down.discard(name)
-            worker.metrics.observe(DependencyChecked(name, name not in down))
+        await watch.look()
         for topic, lanes in worker.lanes.items():
             worker.metrics.observe(InFlight(topic, lanes.in_flight))
         for measured in worker.lag.measure(app.log_ends()):
