@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from inference.embedded.candidates import Candidate
 from inference.embedded.clauses import Clause, halves
+from inference.embedded.commands import without_commands
 from inference.embedded.concepts import LexiconFeatures
 from inference.embedded.cues import plain_stance
 from inference.embedded.encoder import Encoder, encode_with_closings
@@ -22,7 +23,7 @@ from profiles.model import Stance
 
 _BATCH = 32
 _OPPOSITE = {frozenset((Stance.LIKE, Stance.DISLIKE))}
-_SPLIT_BAR = 0.45
+_SPLIT_BAR = 0.55
 _PLAIN_WORDS = 2.0
 
 
@@ -76,7 +77,8 @@ class EmbeddedExtractor:
         return [Extraction(found[p], Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
 
     def read(self, passages: Sequence[Passage]) -> list[tuple[Interest, ...]]:
-        """The interests of each passage, in the calling thread."""
+        """The interests of each passage, in the calling thread. What a text commands its reader is not read."""
+        passages = [p if p.item else replace(p, text=without_commands(p.text)) for p in passages]
         worthy = {p.text for p in passages if p.item or worth_reading(p.text) is None}
         parts = {t: halves(t) for t in worthy}
         pieces = list(dict.fromkeys([*worthy, *(p.text for pair in parts.values() if pair for p in pair)]))

@@ -1,251 +1,131 @@
 """Trains the head of the embedded tier on the gold set: ``python -m inference.embedded.fit``, numpy only.
 
-Every eighth row is held back at first as the dev set: bars and calibration are set on it and the results printed; then
-all rows are trained on. It takes about five minutes, most of it to encode the names of concepts and ``words.tsv``.
+Three times an eighth of the rows is held back: bars and calibration are set on what heads say about rows they have
+not seen, and the results on those are printed. Then all rows are trained on. It takes about five minutes, most of it to
+encode the names of concepts and ``words.tsv``.
 """
 
 import argparse
 import asyncio
-import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from inference.embedded.candidates import SLOTS, candidates, nothing
-from inference.embedded.concepts import DEFAULT_TRUST, LEXICON_FEATURES, ConceptHead, LexiconFeatures, unit
-from inference.embedded.encoder import DIMENSIONS, Encoder, encode_with_closings
-from inference.embedded.entities import EntityHead, padded
+from inference.embedded.encoder import Encoder
 from inference.embedded.extractor import EmbeddedExtractor
-from inference.embedded.head import FILE, STANCES, Calibration, Head, interest_features, text_features
-from inference.embedded.lexicon import Lexicon, lexicon_rows
-from inference.embedded.linear import Array, adam, fit_softmax, softmax
+from inference.embedded.fitting import Row, Trainer, read_rows
+from inference.embedded.head import FILE, Calibration, Head
+from inference.embedded.linear import fit_softmax
 from inference.evaluation import GoldRow, evaluate, load_rows, render
-from inference.extraction import Passage
-from inference.preparation import prepare, shadow, worth_reading
+from inference.extraction import Extraction, Interest, Passage, Tier
+from inference.preparation import worth_reading
 from inference.taxonomy import Taxonomy
 from inference.tiers import GateExtractor
 
 DATA = Path(__file__).parent.parent / "data"
-_DEV_EVERY = 8
-_ANY_OF = (1.0, 0.7, 0.5, 0.4)
+_PARTS, _HELD_OUT = 8, (0, 3, 6)
 _CHATTER_LIMIT = 0.04
-_ENTITY_BAR = -0.5
-
-Row = Mapping[str, Any]
+_LOWEST_BAR = 0.3
 
 
-def read_rows(paths: Sequence[Path]) -> list[Row]:
-    """The rows of gold files, texts prepared as the reader will see them."""
-    rows = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines() if line.strip()]
-    return [row | {"text": prepare(row["text"]).text} for row in rows]
+@dataclass(frozen=True)
+class Fold:
+    """A head and the rows it has not seen."""
+
+    head: Head
+    rows: Sequence[Row]
 
 
-class Trainer:
-    """Fits the parts of a head, one after the other."""
-
-    def __init__(self, taxonomy: Taxonomy, encoder: Encoder) -> None:
-        self.taxonomy, self.encoder, self.lexicon = taxonomy, encoder, Lexicon(taxonomy)
-        self.index = {c.id: i for i, c in enumerate(taxonomy.concepts)}
-        size = len(taxonomy.concepts)
-        self.lineage = np.eye(size, dtype=np.float32)
-        for concept in taxonomy.concepts:
-            for ancestor in taxonomy.ancestors(concept):
-                self.lineage[self.index[concept.id], self.index[ancestor.id]] = 1.0
-
-    def name_vectors(self) -> Array:
-        """The mean vector of each concept's names and of the words and names that speak for it, centred."""
-        named = [
-            (n, i, 1.0)
-            for i, c in enumerate(self.taxonomy.concepts)
-            for n in dict.fromkeys((c.name, c.name_zh, *c.aliases))
-        ]
-        spoken = [
-            (word, self.index[self.taxonomy.by_slug[slug].id], weight)
-            for slug, names, everyday in lexicon_rows()
-            for words, weight in ((everyday, 0.5), (names, 0.2))
-            for word in words
-        ]
-        texts, places, weights = zip(*named, *spoken, strict=True)
-        vectors = self.encoder.encode(texts)
-        sums = np.zeros((len(self.taxonomy.concepts), DIMENSIONS), np.float32)
-        shares = np.asarray(weights, np.float32)[:, None]
-        np.add.at(sums, list(places), shares * unit(vectors - vectors[: len(named)].mean(axis=0)))
-        return unit(sums)
-
-    def trust(self, rows: Sequence[Row]) -> dict[str, float]:
-        """How often a word of the lexicon that occurs speaks for its concept, smoothed."""
-        right: dict[str, float] = defaultdict(float)
-        for row in rows:
-            accepted = {self.index[c] for g in row["gold"] for c in g["concepts"]}
-            for hit in self.lexicon.hits(row["text"]):
-                for at, source in hit.concepts.items():
-                    word = f"{hit.word}:{at}"
-                    right[word] += 3 * DEFAULT_TRUST[source] if word not in right else 0
-                    right[word] += at in accepted
-                    right["times " + word] += 1
-        return {
-            word: right[word] / (right["times " + word] + 3) for word in list(right) if not word.startswith("times ")
-        }
-
-    def concepts(self, rows: Sequence[Row], vectors: Array, names: Array, steps: int = 150) -> ConceptHead:
-        """Fit the concept head on rows with interests; any accepted concept counts, the best one most."""
-        center = vectors.mean(axis=0)
-        seen = unit(vectors - center)
-        targets = np.zeros((len(rows), len(self.index)), np.float32)
-        for target, row in zip(targets, rows, strict=True):
-            for gold in row["gold"]:
-                for rank, concept in enumerate(gold["concepts"]):
-                    target[self.index[concept]] = _ANY_OF[min(rank, len(_ANY_OF) - 1)]
-        lexicon = np.zeros((len(rows), len(self.index), LEXICON_FEATURES), np.float32)
-        for fold in (0, 1):
-            others = LexiconFeatures(self.taxonomy, self.lexicon, self.trust(rows[1 - fold :: 2]))
-            lexicon[fold::2] = others.matrix([r["text"] for r in rows[fold::2]])
-        weights = np.zeros((len(self.index), DIMENSIONS), np.float32)
-        bias = np.zeros(len(self.index), np.float32)
-        scalars = np.array([20, 3, 1, 1, 0.5, 1, 3, 3], np.float32)
-        moments = [(np.zeros_like(p), np.zeros_like(p)) for p in (weights, bias, scalars)]
-        similar = seen @ names.T
-        for step in range(1, steps + 1):
-            scores = seen @ (self.lineage @ weights).T + bias + scalars[0] * similar + lexicon @ scalars[1:]
-            guess = softmax(scores)
-            wanted = guess * targets
-            error = (guess - wanted / (wanted.sum(axis=1, keepdims=True) + 1e-9)) / len(rows)
-            gradients = (
-                self.lineage.T @ (error.T @ seen) + 1e-3 * weights,
-                error.sum(axis=0) + 1e-3 * bias,
-                np.concatenate([[np.sum(error * similar)], np.tensordot(error, lexicon, ([0, 1], [0, 1]))]).astype(
-                    np.float32
-                ),
-            )
-            for parameter, gradient, moment in zip((weights, bias, scalars), gradients, moments, strict=True):
-                adam(parameter, gradient, *moment, step, 0.02)
-        return ConceptHead(self.lineage @ weights, bias, names, center, scalars, self.trust(rows))
-
-    def entities(self, rows: Sequence[Row], steps: int = 120) -> EntityHead:
-        """Fit the entity head: in each text, the accepted names against all other runs, or none against all."""
-        slots: list[tuple[int, ...]] = []
-        segment: list[int] = []
-        right: list[bool] = []
-        for at, row in enumerate(rows):
-            accepted = {_folded(e) for g in row["gold"] for e in g["entities"]}
-            found = candidates(row["text"], self.lexicon)
-            hits = [_folded(c.text) in accepted for c in found]
-            slots += [c.slots for c in found] + [nothing(row["text"]).slots]
-            segment += [at] * (len(found) + 1)
-            right += [*hits, not any(hits)]
-        inputs, segments, hit = padded(slots), np.array(segment), np.array(right)
-        starts = np.flatnonzero(np.diff(segments, prepend=-1))
-        weights = np.zeros(SLOTS, np.float32)
-        first, second = np.zeros_like(weights), np.zeros_like(weights)
-        for step in range(1, steps + 1):
-            scores = weights[inputs].sum(axis=1)
-            powers = np.exp(scores - np.maximum.reduceat(scores, starts)[segments])
-            guess = powers / np.add.reduceat(powers, starts)[segments]
-            wanted = guess * hit
-            error = (guess - wanted / (np.add.reduceat(wanted, starts)[segments] + 1e-12)) / len(rows)
-            gradient = np.bincount(inputs.ravel(), np.repeat(error, inputs.shape[1]), SLOTS).astype(np.float32)
-            gradient += 2e-3 * weights
-            gradient[0] = 0
-            adam(weights, gradient, first, second, step, 0.05)
-        return EntityHead(weights, _ENTITY_BAR)
-
-    def head(self, rows: Sequence[Row], names: Array) -> Head:
-        """Fit all parts on the rows."""
-        vectors, closings = encode_with_closings(self.encoder, [r["text"] for r in rows])
-        with_interest = np.array([bool(r["gold"]) for r in rows])
-        read = [r for r in rows if r["gold"]]
-        concepts = self.concepts(read, vectors[with_interest], names)
-        inputs = text_features([r["text"] for r in rows], concepts.centered(vectors), concepts.centered(closings))
-        targets = np.zeros((len(read), len(STANCES)), np.float32)
-        for target, row in zip(targets, read, strict=True):
-            for gold in row["gold"]:
-                target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
-        stance = fit_softmax(inputs[with_interest], targets, decay=1e-3, steps=200, rate=0.05)
-        held_out = self._held_out_concepts(rows, vectors, names)
-        lexicon = LexiconFeatures(self.taxonomy, self.lexicon, concepts.trust).matrix([r["text"] for r in rows])
-        interest = fit_softmax(
-            interest_features(inputs, held_out, lexicon),
-            np.eye(2, dtype=np.float32)[with_interest.astype(int)],
-            decay=1e-3,
-        )
-        return Head("0", concepts, stance, interest, self.entities(read), 0.5, Calibration())
-
-    def _held_out_concepts(self, rows: Sequence[Row], vectors: Array, names: Array, folds: int = 3) -> Array:
-        """Concept probabilities of each row by a head that has not seen it: what certainty looks like on new texts."""
-        result = np.zeros((len(rows), len(self.index)), np.float32)
-        for fold in range(folds):
-            out = np.arange(len(rows)) % folds == fold
-            known = [int(i) for i in np.flatnonzero(~out) if rows[int(i)]["gold"]]
-            head = self.concepts([rows[i] for i in known], vectors[known], names, steps=60)
-            texts = [rows[int(i)]["text"] for i in np.flatnonzero(out)]
-            result[out] = softmax(
-                head.scores(vectors[out], LexiconFeatures(self.taxonomy, self.lexicon, head.trust).matrix(texts))
-            )
-        return result
+def interest_bar(folds: Sequence[Fold], taxonomy: Taxonomy) -> float:
+    """The bar that at most 4% of the chatter passes."""
+    chances: list[float] = []
+    for fold in folds:
+        texts = [r["text"] for r in fold.rows if not r["gold"]]
+        readings = EmbeddedExtractor(taxonomy, fold.head).readings(texts)
+        chances += [r.interest if worth_reading(t) is None else 0.0 for t, r in zip(texts, readings, strict=True)]
+    chances.sort(reverse=True)
+    return round(max(_LOWEST_BAR, chances[int(len(chances) * _CHATTER_LIMIT)] + 1e-3), 3)
 
 
-def _folded(name: str) -> str:
-    return " ".join(shadow(name).split())
-
-
-def set_bars(head: Head, dev: Sequence[Row], taxonomy: Taxonomy) -> Head:
-    """Set the interest bar so that at most 4% of the dev set's chatter passes, and calibrate confidence."""
-    extractor = EmbeddedExtractor(taxonomy, head)
-    texts = [r["text"] for r in dev]
-    readings = dict(zip(texts, extractor.readings(texts), strict=True))
-    chatter = sorted(
-        (readings[r["text"]].interest if worth_reading(r["text"]) is None else 0.0 for r in dev if not r["gold"]),
-        reverse=True,
-    )
-    bar = max(0.3, chatter[int(len(chatter) * _CHATTER_LIMIT)] + 1e-3)
-    head = replace(head, interest_bar=round(bar, 3), calibration=Calibration())
-    extractor = EmbeddedExtractor(taxonomy, head)
-    raw, right = [], []
-    for row, found in zip(dev, extractor.read([Passage(t) for t in texts]), strict=True):
-        for interest in found:
-            raw.append(interest.confidence)
-            right.append(
-                any(interest.concept_id in g["concepts"] and interest.stance == g["stance"] for g in row["gold"])
-            )
-    odds = np.log(np.clip(raw, 1e-4, 1 - 1e-4) / (1 - np.clip(raw, 1e-4, 1 - 1e-4)))
-    curve = fit_softmax(
-        odds[:, None].astype(np.float32), np.eye(2, dtype=np.float32)[np.array(right).astype(int)], decay=1e-4
-    )
+def calibration(found: Sequence[tuple[Row, tuple[Interest, ...]]]) -> Calibration:
+    """The curve from raw confidence to the share that is right in concept and stance."""
+    judged = [
+        (i.confidence, any(i.concept_id in g["concepts"] and i.stance == g["stance"] for g in row["gold"]))
+        for row, interests in found
+        for i in interests
+    ]
+    raw = np.clip([confidence for confidence, _ in judged], 1e-4, 1 - 1e-4)
+    odds = np.log(raw / (1 - raw)).astype(np.float32)[:, None]
+    right = np.eye(2, dtype=np.float32)[np.array([r for _, r in judged], int)]
+    curve = fit_softmax(odds, right, decay=1e-4)
     slope, offset = curve.weights[1, 0] - curve.weights[0, 0], curve.bias[1] - curve.bias[0]
-    return replace(head, calibration=Calibration(round(float(slope), 4), round(float(offset), 4)))
+    return Calibration(round(float(slope), 4), round(float(offset), 4))
 
 
-def show(head: Head, dev: Sequence[GoldRow], taxonomy: Taxonomy) -> None:
-    """Print what the head reaches on rows it has not seen."""
-    report = asyncio.run(evaluate(GateExtractor(EmbeddedExtractor(taxonomy, head)), dev, taxonomy=taxonomy))
-    Console().print(render(report))
+class Recorded:
+    """An extractor that repeats what was found before, for the evaluation of several folds as one."""
+
+    reader = "embedded, held-out rows"
+
+    def __init__(self, found: Mapping[str, tuple[Interest, ...]]) -> None:
+        self._found = found
+
+    async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
+        """What was found in these texts."""
+        return [Extraction(self._found[p.text], Tier.EMBEDDED, self.reader, p.text) for p in passages]
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+def read_held_out(folds: Sequence[Fold], taxonomy: Taxonomy) -> list[tuple[Row, tuple[Interest, ...]]]:
+    """The held-out rows and what the heads that have not seen them find in them."""
+    return [
+        pair
+        for fold in folds
+        for pair in zip(
+            fold.rows,
+            EmbeddedExtractor(taxonomy, fold.head).read([Passage(r["text"]) for r in fold.rows]),
+            strict=True,
+        )
+    ]
+
+
+def show(found: Sequence[tuple[Row, tuple[Interest, ...]]], gold: Sequence[GoldRow], taxonomy: Taxonomy) -> None:
+    """Print how well the held-out rows are read; speed says nothing here."""
+    recorded = GateExtractor(Recorded({row["text"]: interests for row, interests in found}))
+    Console(width=160).print(render(asyncio.run(evaluate(recorded, gold, taxonomy=taxonomy))))
 
 
 def main() -> None:
-    """Train on seven eighths, measure and set the bars on the rest, then train on all and write the head."""
+    """Measure on rows held back, then train on all and write the head."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, nargs="*", default=sorted((DATA / "gold").glob("train-*.jsonl")))
     parser.add_argument("--out", type=Path, default=DATA / "embedded" / FILE)
     options = parser.parse_args()
-    rows = read_rows(options.data)
+    rows, gold = read_rows(options.data), load_rows(options.data)
     taxonomy = Taxonomy.load()
     trainer = Trainer(taxonomy, Encoder())
     names = trainer.name_vectors()
-    dev = rows[::_DEV_EVERY]
-    measured = set_bars(trainer.head([r for i, r in enumerate(rows) if i % _DEV_EVERY], names), dev, taxonomy)
-    show(measured, load_rows(options.data)[::_DEV_EVERY], taxonomy)
-    head = replace(trainer.head(rows, names), interest_bar=measured.interest_bar, calibration=measured.calibration)
-    digest = sha256(b"".join(p.read_bytes() for p in options.data)).hexdigest()[:8]
-    head = replace(head, version=f"1-{digest}")
+    folds = [
+        Fold(trainer.head([r for i, r in enumerate(rows) if i % _PARTS != part], names), rows[part::_PARTS])
+        for part in _HELD_OUT
+    ]
+    bar = interest_bar(folds, taxonomy)
+    folds = [Fold(replace(f.head, interest_bar=bar), f.rows) for f in folds]
+    curve = calibration(read_held_out(folds, taxonomy))
+    folds = [Fold(replace(f.head, calibration=curve), f.rows) for f in folds]
+    show(read_held_out(folds, taxonomy), [g for part in _HELD_OUT for g in gold[part::_PARTS]], taxonomy)
+    head = replace(trainer.head(rows, names), interest_bar=bar, calibration=curve)
+    content = sha256(b"".join(np.asarray(a).tobytes() for a in head.arrays().values())).hexdigest()
+    head = replace(head, version=content[:8])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(options.out, **head.arrays())
-    print(f"{options.out}: {options.out.stat().st_size:,} bytes, {len(rows)} rows, bar {head.interest_bar}")  # noqa: T201
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes, {len(rows)} rows, bar {bar}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -35,22 +35,15 @@ class Lexicon:
     def __init__(self, taxonomy: Taxonomy) -> None:
         index = {c.slug: i for i, c in enumerate(taxonomy.concepts)}
         words: dict[str, dict[int, Source]] = {}
-        proper: set[str] = set()
         for slug, names, everyday in lexicon_rows():
             for name in names:
                 words.setdefault(folded(name), {})[index[slug]] = Source.NAME
-                proper.add(folded(name))
             for word in everyday:
                 words.setdefault(folded(word), {})[index[slug]] = Source.WORD
         for concept in taxonomy.concepts:
             for name in (concept.slug, concept.name, concept.name_zh, *concept.aliases):
                 words.setdefault(folded(name), {})[index[concept.slug]] = Source.TAXONOMY
         self._words = NameIndex({word: (word, concepts) for word, concepts in words.items()})
-        self._proper = proper
-
-    def is_name(self, text: str) -> bool:
-        """Whether the text is a name of a brand, person or work that is known here."""
-        return folded(text) in self._proper
 
     def hits(self, text: str) -> list[Hit]:
         """The words in a text, from the left. A Latin name must be written as a name: with a capital somewhere."""
