@@ -79,10 +79,6 @@ class Rules:
         """Whether the interest is muted now: its newest mute is not followed by an unmute."""
         return interest in self.muted and self.muted[interest] >= self.unmuted.get(interest, -1)
 
-    def is_pinned(self, interest: str) -> bool:
-        """Whether the interest is pinned now."""
-        return interest in self.pinned and self.pinned[interest] > self.unpinned.get(interest, -1)
-
     def admits(self, observation: Observation) -> bool:
         """Whether the event may count at all: neither forgotten nor retracted.
 

@@ -60,3 +60,8 @@ def _from_lower_case(text: str) -> datetime:
         return datetime.fromisoformat(text.upper())
     except ValueError:
         raise BadTimeError(_ACCEPTED) from None
+
+
+def rfc3339(microseconds: int) -> str:
+    """An instant as text, in UTC."""
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat()

@@ -12,6 +12,7 @@ from profiles.decay import weight_at
 from profiles.model import Applied
 
 from .events import Change, DeadLetter, ProfileUpdated, Rejected
+from .instants import rfc3339
 from .record_batches import RecordBatch
 
 _encode = msgspec.json.Encoder().encode
@@ -90,8 +91,3 @@ def dead_letter(batch: RecordBatch, index: int, rejected: Rejected) -> DeadLette
         headers={name: base64.b64encode(value or b"").decode() for name, value in record.headers or ()},
         rejected_at=datetime.now(UTC).isoformat(),
     )
-
-
-def rfc3339(microseconds: int) -> str:
-    """An instant as text, in UTC."""
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat()

@@ -28,3 +28,12 @@ class KeywordExtractor:
     def read(self, text: str) -> list[Interest]:
         stance = Stance.DISLIKE if "hate" in text else Stance.LIKE
         return [Interest(slug, concept_id, stance, 0.5) for word, (slug, concept_id) in WORDS.items() if word in text]
+
+
+class Clock:
+    """A monotonic clock that moves when told to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now

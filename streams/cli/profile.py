@@ -64,13 +64,15 @@ def top(
 
 def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
     """Show the evidence that put an interest into a profile, newest first."""
+    from streams.instants import rfc3339
+
     effective = settings()
     with reaching(effective):
         evidence = _reader(effective).why(user, interest)
     rows = [
         {
             "event": e.event,
-            "at": _rfc3339(e.at),
+            "at": rfc3339(e.at),
             "weight": e.weight,
             "stance": e.stance,
             "source": e.source,
@@ -158,7 +160,3 @@ def _reader(effective: "Settings") -> "InterestReader":
 
     horizons = {h.name: h.half_life / 1_000_000 for h in policy_of(effective).horizons}
     return InterestReader.from_url(effective.redis_url.get_secret_value(), horizons=horizons)
-
-
-def _rfc3339(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat()

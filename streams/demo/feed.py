@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from profiles.model import Stance
 from profiles.reader import InterestReader
 from streams.decoding import kind_of, normalise
 from streams.events import TopicKind
+from streams.instants import rfc3339
 from streams.publishing import Publisher
 from streams.settings import Settings
 
@@ -69,7 +69,7 @@ def result(stack: Stack, events: int) -> dict[str, Any]:
         at = max(newest.values(), default=0)
         users = {user: _profile(redis, stack.settings, user, own, at) for user, own in sorted(newest.items())}
     return {
-        "at": datetime.fromtimestamp(at / _MICROSECONDS, UTC).isoformat(),
+        "at": rfc3339(at),
         "counts": {
             "consumed": events,
             "applied": _total(metrics, 'outcome="applied"'),

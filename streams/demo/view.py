@@ -12,9 +12,10 @@ from rich.text import Text
 
 from profiles.model import RankedInterest, Stance
 from profiles.reader import InterestReader
+from streams.trend import trend
 
 _ROWS, _BAR = 7, 16
-_TREND_HOT, _TREND_FADING = 0.5, 0.05
+_ARROWS = {"rising": "↑", "fading": "↓", "steady": "→"}
 
 
 @dataclass(slots=True)
@@ -64,9 +65,7 @@ def _bar(share: float) -> str:
 
 
 def _trend(now: RankedInterest, lasting: dict[str, float]) -> str:
-    """Rising where most of what lasts is of the last hours; fading where nearly none of it is."""
-    share = now.weight / max(lasting.get(now.interest, now.weight), 1e-12)
-    return "↑" if share > _TREND_HOT else "↓" if share < _TREND_FADING else "→"
+    return _ARROWS[trend(now.weight, max(lasting.get(now.interest, now.weight), 1e-12))]
 
 
 def _subtitle(seen: Seen) -> str:

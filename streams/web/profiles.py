@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from profiles.model import Evidence, RankedInterest, Stance
+from streams.trend import trend
 
 from .state import WebState
 
@@ -18,7 +19,6 @@ HEARTBEAT_SECONDS = 15.0
 _RETRY_SECONDS = 2.0
 _READS_AT_ONCE = 8
 _AT_FULL_PACE = 10
-_RISING, _FADING = 0.5, 0.05
 _DECIMALS = 3
 _log = structlog.get_logger()
 
@@ -119,11 +119,10 @@ def _row(ranked: RankedInterest, lasting: dict[str, float]) -> dict[str, Any]:
 
 
 def _trend(ranked: RankedInterest, lasting: dict[str, float]) -> str:
-    """Rising where most of what lasts is of the shorter horizon, fading where nearly none of it is."""
+    """The trend of a like that lasts; nothing is said of the others."""
     if ranked.stance is Stance.DISLIKE or not lasting.get(ranked.interest):
         return "steady"
-    share = ranked.weight / lasting[ranked.interest]
-    return "rising" if share > _RISING else "fading" if share < _FADING else "steady"
+    return trend(ranked.weight, lasting[ranked.interest])
 
 
 def _interests(rows: Rows) -> set[str]:

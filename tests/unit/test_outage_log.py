@@ -6,13 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from streams.outage_log import Outage, OutageFilter
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
+from tests.fakes import Clock
 
 
 @pytest.fixture

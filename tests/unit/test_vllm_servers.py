@@ -6,13 +6,7 @@ import pytest
 
 from inference.extraction import Overloaded
 from inference.vllm_servers import Servers
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
+from tests.fakes import Clock
 
 
 @pytest.fixture
