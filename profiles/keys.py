@@ -37,7 +37,7 @@ def interests(user: str, stance: str, horizon: str, namespace: str = PREFIX) -> 
 
 
 def meta(user: str, namespace: str = PREFIX) -> str:
-    """HASH of positions applied, newest event time, counts and schema."""
+    """HASH of positions applied, events in the hour of each log, newest event time, counts and schema."""
     return f"{profile(user, namespace)}:meta"
 
 
@@ -56,10 +56,16 @@ def seen(user: str, namespace: str = PREFIX) -> str:
     return f"{profile(user, namespace)}:seen"
 
 
+def busy(user: str, namespace: str = PREFIX) -> str:
+    """HASH log -> an hour, and 4-byte hashes of the items of its events, where a user had many in it."""
+    return f"{profile(user, namespace)}:busy"
+
+
 def all_of(user: str, horizons: Iterable[str], namespace: str = PREFIX) -> list[str]:
     """Every key that a profile may have."""
     sets = [interests(user, stance, horizon, namespace) for horizon in horizons for stance in ("like", "dislike")]
-    return [*sets, meta(user, namespace), why(user, namespace), rules(user, namespace), seen(user, namespace)]
+    others = (meta, why, rules, seen, busy)
+    return [*sets, *(key(user, namespace) for key in others)]
 
 
 def item(item_id: str) -> str:

@@ -8,6 +8,10 @@ local SCHEMA = 1
 local FORGOTTEN_HALF_LIVES = 30
 local HOUR = 3600 * 1000000
 local ID_BYTES = 8
+local ITEM_BYTES = 4
+local NO_ITEM = '\0\0\0\0'
+local TALLY = 1000000
+local NONE = {}
 local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds some thousands
 local STANCES = { 'like', 'dislike' }
 local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
@@ -24,6 +28,65 @@ local function check_schema(schema)
   if schema and tonumber(schema) > SCHEMA then
     return refuse('this profile has schema ' .. schema .. ', newer than ' .. SCHEMA .. ': upgrade this worker')
   end
+end
+
+-- Whether `item` is in the list of hashes `items` at least `times` times.
+local function holds(items, item, times)
+  local found, at = 0, items:find(item, 1, true)
+  while at do
+    if (at - 1) % ITEM_BYTES == 0 then
+      found = found + 1
+      if found == times then return true end
+    end
+    at = items:find(item, at + 1, true)
+  end
+  return false
+end
+
+local function read_busy(stem, log, hour)
+  local of, items = (redis.call('HGET', stem .. ':busy', log) or ''):match('^(%d+):(.*)$')
+  return tonumber(of) == hour and items or ''
+end
+
+-- The influence caps that profiles/policy.py describes, over `count` events; `hours` is an hour for each, or one for
+-- all, `items` from the one after `from` their items. `tally` is the hour that the log has reached, and in its last six digits how many of the user's events fall
+-- into it: one number, because a string of several costs a tenth of the update. Returns the places (from 1) of the
+-- events beyond a cap, the new tally, and the new value of :busy, if any.
+-- A log's clock does not go back here: an event that its producer stamped with an earlier hour counts to this one.
+local function cap(stem, log, tally, count, hours, items, from, config)
+  local all = type(hours) == 'number' and hours
+  if all then
+    local now = math.max(tally, all * TALLY)
+    local after = now % TALLY + count
+    if after <= config.user_cap and after <= config.item_cap then return NONE, now + count end
+  end
+  local hour, events = math.floor(tally / TALLY), tally % TALLY
+  local capped, busy, changed = {}, nil, false
+  for i = 1, count do
+    local of_event = all or hours[i]
+    if of_event > hour then hour, events, busy = of_event, 0, '' end
+    events = math.min(events + 1, TALLY - 1)
+    if events > config.user_cap then
+      capped[#capped + 1] = i
+    elseif events > config.item_cap then
+      local item = items:sub((from + i - 1) * ITEM_BYTES + 1, (from + i) * ITEM_BYTES)
+      busy = busy or read_busy(stem, log, hour)
+      if item ~= NO_ITEM and holds(busy, item, config.item_cap) then
+        capped[#capped + 1] = i
+      elseif item ~= NO_ITEM then
+        busy, changed = busy .. item, true
+      end
+    end
+  end
+  return capped, hour * TALLY + events, changed and hour .. ':' .. busy or nil
+end
+
+local function same(a, b)
+  if #a ~= #b then return false end
+  for i = 1, #a do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
 end
 
 -- The positions (from 1) in `ids` of events that are among the last `window` that the user's profile has seen.
@@ -118,23 +181,26 @@ local function forget_and_expire(stem, newest, config)
   end
 end
 
--- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules}.
-local function apply_update(stem, log, update, ids, config)
-  local first, last, newest_of_update, count, rules_seen, _, sets, evidence = unpack(update, 1, 8)
+-- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules' version,
+-- rules, ids beyond a cap}.
+local function apply_update(stem, log, hour_of_log, update, ids, items, from, config)
+  local first, last, newest_of_update, count, rules_seen, size, hours, capped_seen, sets, evidence = unpack(update, 1, 10)
   local call, meta = redis.call, stem .. ':meta'
-  local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema')
+  local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema', hour_of_log)
   local refusal = check_schema(known[5])
   if refusal then return refusal end
 
-  local position, rules_version = tonumber(known[1]) or -1, tonumber(known[4]) or 0
+  local position, rules_version, tally = tonumber(known[1]) or -1, tonumber(known[4]) or 0, tonumber(known[6]) or 0
   local seen, again = '', {}
   if config.window > 0 then
     seen = call('GET', stem .. ':seen') or ''
     if #seen > 0 then again = repeated(seen, ids, config.window) end
   end
-  if position >= first or #again > 0 or rules_version ~= rules_seen then
+  local is_new, capped, busy = position < first and #again == 0, NONE, nil
+  if is_new then capped, tally, busy = cap(stem, log, tally, size, hours, items, from, config) end
+  if not is_new or rules_version ~= rules_seen or not same(capped, capped_seen or NONE) then
     local rules = rules_version > 0 and call('HGETALL', stem .. ':rules') or {}
-    return { 0, position, again, rules_version, rules }
+    return { 0, position, again, rules_version, rules, capped }
   end
 
   local before = tonumber(known[2]) or -1
@@ -148,30 +214,37 @@ local function apply_update(stem, log, update, ids, config)
       for _, score in ipairs(scores) do reply[#reply + 1] = string.format('%.0f', score) end
     end
     if added > 0 then
-      local size = call('ZCARD', key)
-      sweep = sweep or size == added
-      if size > config.max_interests then
-        evicted = evicted + call('ZREMRANGEBYRANK', key, 0, size - config.max_interests - 1)
+      local members = call('ZCARD', key)
+      sweep = sweep or members == added
+      if members > config.max_interests then
+        evicted = evicted + call('ZREMRANGEBYRANK', key, 0, members - config.max_interests - 1)
       end
     end
   end
   if #evidence > 0 then add_evidence(stem .. ':why', evidence, config.evidence) end
   if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
   local events = (tonumber(known[3]) or 0) + count
-  call('HSET', meta, log, last, 'newest', newest, 'events', events, 'schema', SCHEMA)
+  if busy then
+    call('HSET', stem .. ':busy', log, busy)
+    call('EXPIRE', stem .. ':busy', config.grace) -- far beyond its hour
+  end
+  call('HSET', meta, log, last, hour_of_log, tally, 'newest', newest, 'events', events)
+  if tonumber(known[5] or nil) ~= SCHEMA then call('HSET', meta, 'schema', SCHEMA) end
   if sweep then forget_and_expire(stem, newest, config) end
   reply[2] = evicted
   return reply
 end
 
--- Arguments: the configuration, the log's name, one update for each user in KEYS, and the ids of all their events.
+-- Arguments: the configuration, the log's name, one update for each user in KEYS, the ids of all their events, and
+-- the items of all their events.
 local function apply(keys, args)
-  local config, log, updates, ids = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3]), args[4]
-  local replies, from = {}, 1
+  local config, log, updates, ids, items = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3]), args[4], args[5]
+  local replies, from, hour_of_log = {}, 0, log .. ':hour'
   for i, stem in ipairs(keys) do
     local update = updates[i]
-    local to = from + update[6] * ID_BYTES
-    replies[i] = apply_update(stem, log, update, ids:sub(from, to - 1), config)
+    local to = from + update[6]
+    local own_ids = ids:sub(from * ID_BYTES + 1, to * ID_BYTES)
+    replies[i] = apply_update(stem, log, hour_of_log, update, own_ids, items, from, config)
     from = to
   end
   return replies
@@ -247,7 +320,8 @@ local function forget(keys, args)
     end
   end
   erased(stem .. ':why', #why / 2)
-  redis.call('DEL', stem .. ':why')
+  erased(stem .. ':busy', redis.call('HLEN', stem .. ':busy'))
+  redis.call('DEL', stem .. ':why', stem .. ':busy')
   if newest > at then
     for i = 1, #why, 2 do cut(stem, why[i], why[i + 1], at, config, true) end
     forget_and_expire(stem, newest, config)

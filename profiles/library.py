@@ -1,20 +1,24 @@
 """The typed face of ``library.lua``: what its functions are called, what goes in, what comes out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_64_digest
+from xxhash import xxh3_64_digest, xxh32_digest
 
-from .model import Applied, Change, Conflict, Evidence, ProfileUpdate, Rules
-from .policy import Policy
+from .model import Applied, Change, Conflict, Evidence, Observation, ProfileUpdate, Rules
+from .policy import MICROSECONDS, Policy
 
 APPLY = "penchant_apply"
 FORGET = "penchant_forget"
 RULE = "penchant_rule"
 RETRACT = "penchant_retract"
 
+_NO_ITEM = bytes(4)
+_UNLIMITED = 999_999  # as far as the library counts
+_HOUR = 3600 * MICROSECONDS
 _pack = msgspec.msgpack.Encoder().encode
 _to_json = msgspec.json.Encoder().encode
 _RULINGS = {"mute": "muted", "unmute": "unmuted", "pin": "pinned", "unpin": "unpinned"}
@@ -34,23 +38,33 @@ def config(policy: Policy, *, changes: bool = False) -> bytes:
             "evidence": policy.evidence_per_interest,
             "window": policy.duplicate_window,
             "grace": policy.expiry_grace_seconds,
+            "user_cap": policy.events_per_user_hour or _UNLIMITED,
+            "item_cap": policy.events_per_item_hour or _UNLIMITED,
             "changes": changes,
         }
     )
 
 
-def update_arguments(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, int]) -> tuple[str, bytes, bytes]:
-    """Updates of one log as arguments of ``penchant_apply``: the log, one array a user, the hashes of all event ids."""
-    ids = [xxh3_64_digest(event_id.encode()) for update in updates for event_id in update.event_ids]
+def update_arguments(
+    updates: Sequence[ProfileUpdate], half_lives: Mapping[str, int]
+) -> tuple[str, bytes, bytes, bytes]:
+    """Updates of one log as arguments of ``penchant_apply``.
+
+    The log, one array a user, the hashes of all event ids, the hashes of all items.
+    """
+    ids = [xxh3_64_digest(o.event_id.encode()) for update in updates for o in update.observations]
+    items = [_item_hash(o.target) for update in updates for o in update.observations]
     arrays = _pack(
         [
             (
-                update.first,
-                update.last,
+                update.observations[0].offset,
+                update.observations[-1].offset,
                 update.newest,
                 update.events,
                 update.rules_version,
-                len(update.event_ids),
+                len(update.observations),
+                _hours(update.observations),
+                [place + 1 for place in update.capped] if update.capped else None,
                 [
                     (f"{stance.value}:{horizon}", half_lives[horizon], list(scores), list(scores.values()))
                     for (stance, horizon), scores in update.sets.items()
@@ -65,7 +79,21 @@ def update_arguments(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, 
             for update in updates
         ]
     )
-    return updates[0].log, arrays, b"".join(ids)
+    return updates[0].log, arrays, b"".join(ids), b"".join(items)
+
+
+def _hours(observations: Sequence[Observation]) -> int | list[int]:
+    """The hour since 1970 in which the log took each of them in; one for all where it is the same."""
+    first = observations[0].appended_at // _HOUR
+    if len(observations) == 1:
+        return first
+    hours = [o.appended_at // _HOUR for o in observations]
+    return first if hours.count(first) == len(hours) else hours
+
+
+@lru_cache(maxsize=100_000)
+def _item_hash(target: str | None) -> bytes:
+    return _NO_ITEM if target is None else xxh32_digest(target.encode())
 
 
 def evidence_line(evidence: Evidence) -> str:
@@ -93,11 +121,13 @@ def parse_reply(update: ProfileUpdate, reply: Sequence[Any]) -> Applied | Confli
             evicted=reply[1],
             changes=list(_changes(update, scores)) if len(reply) > 2 else (),  # noqa: PLR2004 - none were asked for
         )
-    _, position, repeated, version, fields = reply
+    _, position, repeated, version, fields, capped = reply
+    ids = [o.event_id for o in update.observations]
     return Conflict(
         user=update.user,
         position=position,
-        duplicates=frozenset(update.event_ids[index - 1] for index in repeated),
+        duplicates=frozenset(ids[index - 1] for index in repeated),
+        capped=frozenset(ids[index - 1] for index in capped),
         rules=parse_rules(version, dict(zip(map(text, fields[::2]), map(text, fields[1::2]), strict=True))),
     )
 

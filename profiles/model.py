@@ -34,8 +34,8 @@ class Signal(NamedTuple):
 class Observation(NamedTuple):
     """One event of one user, read: its place in the log, its time and the signals it holds.
 
-    ``target`` is the item the event is about, if any; it is what an item can be retracted by. A tuple, because one
-    is made for every event.
+    ``target`` is the item the event is about, if any; it is what an item can be retracted by. ``appended_at`` is when
+    the log took the event in: the clock of the influence caps. A tuple, because one is made for every event.
     """
 
     user: str
@@ -44,6 +44,7 @@ class Observation(NamedTuple):
     at: int
     signals: Sequence[Signal]
     target: str | None = None
+    appended_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +110,19 @@ NO_RULES = Rules()
 class ProfileUpdate:
     """What one batch of one partition changes in one user's profile: the unit the store applies.
 
-    ``sets`` maps (stance, horizon) to interests and the effective time of their summed signals.
-    ``first`` and ``last`` are the offsets of the user's events, ``log`` names their partition.
-    ``event_ids`` are the events' identities, in log order, for recognising a producer's duplicates.
+    ``observations`` are what it is made of, in the order of their partition, which ``log`` names; their ids are for
+    recognising a producer's duplicates. ``capped`` are the places among them, from 0, of those beyond an influence
+    cap; ``events`` is how many count. ``sets`` maps (stance, horizon) to interests and the effective time of their
+    summed signals.
     """
 
     user: str
     log: str
-    first: int
-    last: int
+    observations: Sequence[Observation]
+    capped: Sequence[int]
     newest: int
     events: int
     rules_version: int
-    event_ids: Sequence[str]
     sets: Mapping[tuple[Stance, str], Mapping[str, int]]
     evidence: Mapping[str, Sequence[Evidence]]
 
@@ -151,12 +152,14 @@ class Applied:
 class Conflict:
     """An update the store refused, unwritten, because the profile knows more than its plan did.
 
-    ``position`` is the last offset applied from that log, ``duplicates`` the event ids seen before.
+    ``position`` is the last offset applied from that log, ``duplicates`` the event ids seen before, ``capped`` those
+    beyond an influence cap (known once there are no duplicates left).
     """
 
     user: str
     position: int
     duplicates: frozenset[str]
+    capped: frozenset[str]
     rules: Rules
 
 

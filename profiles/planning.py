@@ -1,6 +1,6 @@
 """From observations to updates: pure, so that the same log always gives the same profile."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import exp2, log2
 
 from .decay import FORGOTTEN_HALF_LIVES
@@ -26,27 +26,32 @@ def without_repeats(observations: Sequence[Observation]) -> list[Observation]:
     return list({o.event_id: o for o in reversed(observations)}.values())[::-1]
 
 
-def plan(log: str, observations: Sequence[Observation], policy: Policy, rules: Rules = NO_RULES) -> ProfileUpdate:
+def plan(
+    log: str,
+    observations: Sequence[Observation],
+    policy: Policy,
+    rules: Rules = NO_RULES,
+    capped: Collection[str] = (),
+) -> ProfileUpdate:
     """The update that one user's observations of one batch amount to.
 
-    ``observations`` are of one user, in log order, without repeated event ids. Those that ``rules`` forbid still
-    move the position and still count as seen, so that a redelivery finds them done.
+    ``observations`` are of one user, in log order, without repeated event ids. Those that ``rules`` forbid, and those
+    whose ids are ``capped``, still move the position and still count as seen, so that a redelivery finds them done.
     """
     newest = newest_admitted = max([o.at for o in observations])
     admitted = observations
-    if rules.version:
-        admitted = [o for o in observations if rules.admits(o)]
+    if rules.version or capped:
+        admitted = [o for o in observations if o.event_id not in capped and rules.admits(o)]
         newest_admitted = max([o.at for o in admitted], default=-1)
     sums = _sum_weights(admitted, newest, policy, rules)
     return ProfileUpdate(
         user=observations[0].user,
         log=log,
-        first=observations[0].offset,
-        last=observations[-1].offset,
+        observations=observations,
+        capped=[place for place, o in enumerate(observations) if o.event_id in capped] if capped else (),
         newest=newest_admitted,
         events=len(admitted),
         rules_version=rules.version,
-        event_ids=[o.event_id for o in observations],
         sets={key: _to_scores(weights, newest, policy.half_lives[key[1]]) for key, weights in sums.items()},
         evidence=_evidence(admitted, policy.evidence_per_interest, rules),
     )

@@ -64,12 +64,20 @@ def action_weight(action: str, dwell_ms: float | None = None) -> ActionWeight:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How profiles are kept. Sizes are per user and set; horizons are one to four, shortest first."""
+    """How profiles are kept. Sizes are per user and set; horizons are one to four, shortest first.
+
+    Influence caps, 0 for none: of the events that the log takes in from one user within an hour, those beyond
+    ``events_per_user_hour`` carry no signal; and beyond the first ``events_per_item_hour``, each item has no more
+    than that many which do. Each log (a topic partition) counts for itself, in its order and by its own clock, so
+    that every replay comes to the same. The first few are free of the count by item because it costs a command.
+    """
 
     horizons: tuple[Horizon, ...] = (NOW, LASTING)
     max_interests: int = 500
     evidence_per_interest: int = 5
     duplicate_window: int = 4096
+    events_per_user_hour: int = 1000
+    events_per_item_hour: int = 50
     expiry_grace_seconds: int = 7 * 24 * 3600
     half_lives: Mapping[str, int] = field(init=False)
 

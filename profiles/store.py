@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -24,13 +24,15 @@ class Recorded:
     """What became of one batch. Every observation is in exactly one of the three counts.
 
     ``applied``: new to its profile; ``duplicates``: an event id seen before; ``replayed``: a position that was
-    applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting.
+    applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting, ``capped`` those
+    that an influence cap does.
     """
 
     applied: int = 0
     duplicates: int = 0
     replayed: int = 0
     ruled_out: int = 0
+    capped: int = 0
     evicted: int = 0
     updates: list[Applied] = field(default_factory=list)
 
@@ -42,6 +44,14 @@ class Receipt:
     user: str
     at: int
     removed: Mapping[str, int]
+
+
+class _Known(NamedTuple):
+    """One user's part of a batch, and what its profile is known to say about it."""
+
+    events: list[Observation]
+    rules: Rules = NO_RULES
+    capped: frozenset[str] = frozenset()
 
 
 class ProfileStore:
@@ -84,19 +94,20 @@ class ProfileStore:
         that user's part is planned anew against what the profile knows.
         """
         outcome = Recorded()
-        waiting: dict[str, tuple[list[Observation], Rules]] = {}
+        waiting: dict[str, _Known] = {}
         for user, events in by_user(observations).items():
             distinct = without_repeats(events)
             outcome.duplicates += len(events) - len(distinct)
-            waiting[user] = (distinct, NO_RULES)
+            waiting[user] = _Known(distinct)
         while waiting:
-            updates = [plan(log, events, self._policy, rules) for events, rules in waiting.values()]
-            refused: dict[str, tuple[list[Observation], Rules]] = {}
+            updates = [plan(log, own.events, self._policy, own.rules, own.capped) for own in waiting.values()]
+            refused: dict[str, _Known] = {}
             for result in await self._apply(updates):
-                events, _ = waiting[result.user]
+                events, _, capped = waiting[result.user]
                 if isinstance(result, Applied):
                     outcome.applied += len(events)
-                    outcome.ruled_out += len(events) - result.events
+                    outcome.capped += len(capped)
+                    outcome.ruled_out += len(events) - len(capped) - result.events
                     outcome.evicted += result.evicted
                     outcome.updates.append(result)
                     continue
@@ -105,7 +116,7 @@ class ProfileStore:
                 outcome.replayed += len(events) - len(beyond)
                 outcome.duplicates += len(beyond) - len(rest)
                 if rest:
-                    refused[result.user] = (rest, result.rules)
+                    refused[result.user] = _Known(rest, result.rules, result.capped)
             waiting = refused
         return outcome
 

@@ -131,7 +131,7 @@ class Metrics:
     def _count_batch(self, batch: BatchApplied) -> None:
         self.freshness.observe(batch.topic, batch.freshness)
         self._batch.labels(batch.topic).observe(batch.records)
-        for outcome in ("applied", "duplicates", "replayed", "ruled_out"):
+        for outcome in ("applied", "duplicates", "replayed", "ruled_out", "capped"):
             if count := getattr(batch, outcome):
                 self._events.labels(batch.topic, outcome).inc(count)
         if batch.evicted:

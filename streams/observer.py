@@ -19,6 +19,7 @@ class BatchApplied:
     duplicates: int
     replayed: int
     ruled_out: int
+    capped: int
     evicted: int
     end_offset: int
     end_appended_at: float

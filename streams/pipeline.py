@@ -63,6 +63,7 @@ class Written:
     duplicates: int = 0
     replayed: int = 0
     ruled_out: int = 0
+    capped: int = 0
     evicted: int = 0
     updates: Sequence[Applied] = ()
 
@@ -130,6 +131,7 @@ class Pipeline:
                 duplicates=written.duplicates,
                 replayed=written.replayed,
                 ruled_out=written.ruled_out,
+                capped=written.capped,
                 evicted=written.evicted,
                 end_offset=batch.end,
                 end_appended_at=batch.records[-1].timestamp / 1000,
@@ -178,6 +180,7 @@ class ProfileHandler:
             duplicates=recorded.duplicates,
             replayed=recorded.replayed,
             ruled_out=recorded.ruled_out,
+            capped=recorded.capped,
             evicted=recorded.evicted,
             updates=recorded.updates,
         )

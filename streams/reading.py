@@ -76,6 +76,7 @@ class CommentReader:
                 at=int(placed.event.occurred_at),
                 signals=comment_signals(read.interests, excerpt(read.text), read.reader),
                 target=placed.event.item_id,
+                appended_at=placed.appended_at,
             )
             for placed, read in zip(comments, extractions, strict=True)
         ]
@@ -144,6 +145,7 @@ class ClickReader:
                     int(click.occurred_at),
                     self._signals_of(version, click),
                     click.item_id,
+                    placed.appended_at,
                 )
             )
         return results

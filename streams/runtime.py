@@ -79,6 +79,8 @@ def policy_of(settings: Settings) -> Policy:
         max_interests=settings.max_interests,
         evidence_per_interest=settings.evidence_per_interest,
         duplicate_window=settings.duplicate_window,
+        events_per_user_hour=settings.max_events_per_user_hour,
+        events_per_item_hour=settings.max_events_per_item_hour,
     )
 
 

@@ -7,18 +7,32 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+HOUR_US = 3600 * 10**6
 HALF_LIVES_US = {"now": 6 * 3600 * 10**6, "lasting": 30 * 86400 * 10**6}
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One event, read by hand: who, when, and the (interest, stance, strength) it shows."""
+    """One event, read by hand: who, when, and the (interest, stance, strength) it shows.
+
+    ``log`` is the topic partition that took it in, at ``appended``.
+    """
 
     user: str
     event_id: str
     at: int
     signals: tuple[tuple[str, str, float], ...]
     target: str | None = None
+    log: str = ""
+    appended: int = 0
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The most events of a user, and of an item beyond a user's first so many, that count in an hour of one log."""
+
+    per_user: int
+    per_item: int
 
 
 @dataclass
@@ -32,14 +46,18 @@ class Commands:
 
 
 def weights(
-    events: Iterable[Shown], commands: Commands | None = None, at: int | None = None
+    events: Iterable[Shown], commands: Commands | None = None, at: int | None = None, caps: Caps | None = None
 ) -> dict[str, dict[tuple[str, str], dict[str, float]]]:
-    """user -> (stance, horizon) -> interest -> weight, at ``at`` or else at each user's newest counted event."""
+    """user -> (stance, horizon) -> interest -> weight, at ``at`` or else at each user's newest counted event.
+
+    With ``caps``, the events of each log are given in its order.
+    """
     commands = commands or Commands()
     first: dict[tuple[str, str], Shown] = {}
     for event in events:
         first.setdefault((event.user, event.event_id), event)
-    counted = [e for e in first.values() if _counts(e, commands)]
+    within = first.values() if caps is None else within_caps(first.values(), caps)
+    counted = [e for e in within if _counts(e, commands)]
     newest: dict[str, int] = defaultdict(lambda: -1)
     for event in counted:
         newest[event.user] = max(newest[event.user], event.at)
@@ -55,6 +73,26 @@ def weights(
                 sums = result[event.user][direction, horizon]
                 sums[interest] = sums.get(interest, 0.0) + amount * 0.5 ** ((moment - event.at) / half_life)
     return result
+
+
+def within_caps(events: Iterable[Shown], caps: Caps) -> list[Shown]:
+    """The distinct events that carry a signal: hour by hour of each log, the earlier ones."""
+    hour: dict[tuple[str, str], int] = defaultdict(int)
+    lines: dict[tuple[str, str, int], list[Shown]] = defaultdict(list)
+    for event in events:
+        place = (event.user, event.log)
+        hour[place] = max(hour[place], event.appended // HOUR_US)
+        lines[*place, hour[place]].append(event)
+    kept = []
+    for line in lines.values():
+        head, rest = line[: caps.per_item], line[caps.per_item : caps.per_user]
+        kept += head
+        items: dict[str | None, int] = defaultdict(int)
+        for event in rest:
+            items[event.target] += 1
+            if event.target is None or items[event.target] <= caps.per_item:
+                kept.append(event)
+    return kept
 
 
 def _counts(event: Shown, commands: Commands) -> bool:

@@ -91,7 +91,8 @@ def _throughput(board: dashboard.Dashboard) -> None:
         lines(
             "Events by outcome",
             "eps",
-            "duplicates: sent twice by the producer; replayed: read again after a restart; ruled_out: by its own user.",
+            "duplicates: sent twice by the producer; replayed: read again after a restart; ruled_out: by its own user; "
+            "capped: beyond an influence cap.",
             (rate(events, "outcome"), "{{outcome}}"),
             span=THIRD,
         )

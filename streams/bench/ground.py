@@ -136,6 +136,8 @@ def prepared(workload: Workload) -> Iterator[Ground]:
             "PARTITIONS": str(workload.partitions),
             "PROFILE_UPDATES": "false",
             "EVIDENCE_PER_INTEREST": "0",
+            "MAX_EVENTS_PER_USER_HOUR": "0",  # the busiest users of the workload are beyond it
+            "MAX_EVENTS_PER_ITEM_HOUR": "0",
             "LOG_LEVEL": "WARNING",
         }
         asyncio.run(preload(load_settings(**{name.lower(): value for name, value in settings.items()}), workload))

@@ -79,7 +79,7 @@ async def _measure(server: EmbeddedRedis, events: int, batch: int) -> dict[str, 
 
 
 async def _one_batch(job: ClickJob, stages: _Stages, partition: int, records: list[Record]) -> int:
-    policy = Policy(evidence_per_interest=0)
+    policy = Policy(evidence_per_interest=0, events_per_user_hour=0, events_per_item_hour=0)
     with stages.timed("decode"):
         intake = take_in(RecordBatch(job.topic, partition, records, 0.0), job.decoder)
     with stages.timed("find the item"):

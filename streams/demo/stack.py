@@ -59,6 +59,8 @@ def running_stack(overrides: Mapping[str, str]) -> Iterator[Stack]:
             "REDIS_URL": redis.url,
             "WEB_PORT": "0",
             "PARTITIONS": "4",
+            "MAX_EVENTS_PER_USER_HOUR": "0",  # a file may bring days of events within a minute
+            "MAX_EVENTS_PER_ITEM_HOUR": "0",
             "LOG_LEVEL": "WARNING",
             "LOG_JSON": "false",
             **overrides,

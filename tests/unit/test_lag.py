@@ -5,7 +5,7 @@ from streams.observer import BatchApplied, LagMeasured
 
 
 def applied(end_offset, appended_at):
-    return BatchApplied("t", 0, 5, 5, 0, 0, 0, 0, end_offset, appended_at, (0.1,))
+    return BatchApplied("t", 0, 5, 5, 0, 0, 0, 0, 0, end_offset, appended_at, (0.1,))
 
 
 def test_lag_is_what_lies_between_the_applied_end_and_the_log_end():

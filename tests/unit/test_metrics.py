@@ -26,7 +26,7 @@ from streams.observer import (
 
 PROMTOOL = shutil.which("promtool")
 CLICKS = "penchant.clicks.v1"
-BATCH = BatchApplied(CLICKS, 3, 7, 4, 1, 1, 1, 2, 100, 1_795_000_000.0, [0.02, 0.02, 0.4, 0.9, 1.0, 1.1, -5.0])
+BATCH = BatchApplied(CLICKS, 3, 7, 4, 1, 1, 1, 3, 2, 100, 1_795_000_000.0, [0.02, 0.02, 0.4, 0.9, 1.0, 1.1, -5.0])
 EVERYTHING = (
     BATCH,
     EventsRejected(CLICKS, {"invalid_json": 2, "missing_field": 1}),
@@ -63,6 +63,7 @@ def test_each_value_is_counted_where_a_dashboard_looks_for_it(told):
         ("penchant_events_total", "duplicates", CLICKS): 1,
         ("penchant_events_total", "replayed", CLICKS): 1,
         ("penchant_events_total", "ruled_out", CLICKS): 1,
+        ("penchant_events_total", "capped", CLICKS): 3,
         ("penchant_events_total", "rejected", CLICKS): 3,
         ("penchant_events_clamped_total", CLICKS): 6,
     }

@@ -24,7 +24,7 @@ def test_two_likes_half_a_life_apart():
     update = plan("clicks/0", [observation(0), observation(1, START + 6 * HOUR)], Policy())
     score = update.sets[Stance.LIKE, "now"]["a"]
     assert weight_at(score, START + 6 * HOUR, NOW.half_life) == pytest.approx(1.5, rel=1e-9)
-    assert (update.first, update.last, update.newest, update.events) == (0, 1, START + 6 * HOUR, 2)
+    assert (len(update.observations), update.newest, update.events) == (2, START + 6 * HOUR, 2)
 
 
 def test_neutral_is_a_share_of_a_like_and_dislikes_stand_apart():
@@ -41,7 +41,7 @@ def test_neutral_is_a_share_of_a_like_and_dislikes_stand_apart():
 
 def test_an_event_without_signals_still_moves_the_position():
     update = plan("c/0", [observation(7, signals=())], Policy())
-    assert (update.last, update.events, update.sets, update.evidence) == (7, 1, {}, {})
+    assert (update.observations[-1].offset, update.events, update.sets, update.evidence) == (7, 1, {}, {})
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**13), st.floats(0.01, 10)), min_size=1, max_size=30), st.randoms())
@@ -69,7 +69,7 @@ def test_evidence_is_bounded_and_newest_first():
 def test_rules_forbid_but_do_not_hide():
     rules = Rules(version=1, forgotten_before=START, retracted={"e2": START})
     update = plan("c/0", [observation(0), observation(1, START + 1), observation(2, START + 2)], Policy(), rules)
-    assert (update.events, update.last, list(update.event_ids)) == (1, 2, ["e0", "e1", "e2"])
+    assert (update.events, [o.event_id for o in update.observations]) == (1, ["e0", "e1", "e2"])
 
 
 def test_grouping_keeps_order_and_repeats_go():

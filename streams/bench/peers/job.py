@@ -59,7 +59,12 @@ class ClickJob:
         self.topic = topic_names()[CLICKS]
         self.batch = self.settings.max_poll_records
         self.redis = Redis.from_url(self.settings.redis_url.get_secret_value())
-        self.store = ProfileStore(self.redis, Policy(evidence_per_interest=self.settings.evidence_per_interest))
+        policy = Policy(
+            evidence_per_interest=self.settings.evidence_per_interest,
+            events_per_user_hour=self.settings.max_events_per_user_hour,
+            events_per_item_hour=self.settings.max_events_per_item_hour,
+        )
+        self.store = ProfileStore(self.redis, policy)
         texts = TextReader(_NothingToRead(), Recorder())
         self.clicks = ClickReader(ItemReader(texts), Catalogue(self.redis), item_wait_seconds=0.0)
         self.decoder = Decoder(
