@@ -64,6 +64,10 @@ class Extraction:
     steps: tuple[tuple[str, int], ...] = ()
 
 
+BAD_ANSWER = "answer_"
+"""What the reasons in ``dropped`` begin with that say: the model's answer was no whole JSON."""
+
+
 @runtime_checkable
 class Extractor(Protocol):
     """Names the interests in texts. Results stand in the order of the passages.
