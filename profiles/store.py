@@ -24,7 +24,8 @@ class Recorded:
     """What became of one batch. Every observation is in exactly one of the three counts.
 
     ``applied``: new to its profile; ``duplicates``: an event id seen before; ``replayed``: a position that was
-    applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting.
+    applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting. ``forgotten`` are
+    the users of whom events came, even if not for the first time, that a forget had covered before.
     """
 
     applied: int = 0
@@ -33,6 +34,7 @@ class Recorded:
     ruled_out: int = 0
     evicted: int = 0
     updates: list[Applied] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class ProfileStore:
                     outcome.evicted += result.evicted
                     outcome.updates.append(result)
                     continue
+                if any(e.at <= result.rules.forgotten_before for e in events):
+                    outcome.forgotten.add(result.user)
                 beyond = [e for e in events if e.offset > result.position]
                 rest = [e for e in beyond if e.event_id not in result.duplicates]
                 outcome.replayed += len(events) - len(beyond)
