@@ -169,6 +169,14 @@ class ProfileStore:
                 pipe.exists(key)
             return [key for key, exists in zip(candidates, await pipe.execute(), strict=True) if exists]
 
+    async def holding(self, user: str) -> list[str]:
+        """The keys of the user that hold more than a forget leaves: its mark, positions, hashes of event ids."""
+        left = {keys.meta(user, self._namespace), keys.seen(user, self._namespace)}
+        rules = keys.rules(user, self._namespace)
+        if [library.text(name) for name in await self._redis.hkeys(rules)] == ["forgotten_before"]:
+            left.add(rules)
+        return [key for key in await self.keys_of(user) if key not in left]
+
     async def users(self) -> AsyncIterator[tuple[str, int]]:
         """Every user with a profile, and the instant of their newest event. Walks the whole keyspace."""
         async for key in self._redis.scan_iter(f"{self._namespace}:{{*}}:meta", count=1000):

@@ -37,6 +37,7 @@ from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, PROFILE_UPDATES, TopicInfo,
 from .web import WebState, create_web, serve
 
 _DAY_SECONDS = 86_400
+_DAY = _DAY_SECONDS * MICROSECONDS
 _UNITS = {"h": 3600, "d": _DAY_SECONDS}
 _RECENT_USERS = 200
 _WARM_UP = "I love science fiction"
@@ -81,6 +82,8 @@ def policy_of(settings: Settings) -> Policy:
         max_interests=settings.max_interests,
         evidence_per_interest=settings.evidence_per_interest,
         duplicate_window=settings.duplicate_window,
+        evidence_age=None if settings.evidence_days is None else round(settings.evidence_days * _DAY),
+        expiry_grace_seconds=round(settings.profile_grace_days * _DAY_SECONDS),
     )
 
 
@@ -125,13 +128,13 @@ def extractor_of(settings: Settings, ledger: Ledger | None) -> Extractor:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[ProfileStore]:
-    """A profile store with a connection of its own, for commands."""
+async def open_copy(settings: Settings) -> AsyncIterator[tuple[ProfileStore, Ledger]]:
+    """The profiles and the ledger over a connection of their own, for commands."""
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     try:
         store = ProfileStore(redis, policy_of(settings))
         await store.prepare()
-        yield store
+        yield store, ledger_of(settings, redis)
     finally:
         await redis.aclose()
 
