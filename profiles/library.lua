@@ -177,7 +177,8 @@ local function apply_update(stem, log, update, ids, config)
   local events = (tonumber(known[3]) or 0) + count
   call('HSET', meta, log, last, 'newest', newest, 'events', events, 'schema', SCHEMA)
   if sweep then forget_and_expire(stem, newest, config) end
-  if before >= 0 and math.floor(newest / DAY) ~= math.floor(before / DAY) then
+  local period = math.max(DAY, config.evidence_age / 30) -- 2 microseconds a line: not at every hour's sweep
+  if before >= 0 and math.floor(newest / period) ~= math.floor(before / period) then
     drop_evidence(stem .. ':why', newest - config.evidence_age)
   end
   reply[2] = evicted

@@ -67,7 +67,7 @@ class Policy:
     """How profiles are kept. Sizes are per user and set; horizons are one to four, shortest first.
 
     ``evidence_age`` (microseconds before the user's newest event) is how long evidence is kept; None: as long as an
-    event counts on the longest horizon.
+    event counts on the longest horizon. It is dropped up to a thirtieth of that later, or a day.
     """
 
     horizons: tuple[Horizon, ...] = (NOW, LASTING)

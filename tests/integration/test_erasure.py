@@ -1,5 +1,8 @@
 """A user is forgotten: what they wrote, what was read in it, what was rejected of it; and nothing of anybody else's."""
 
+import asyncio
+import json
+
 import pytest
 from redis.asyncio import Redis
 
@@ -7,6 +10,9 @@ from inference.ledger import Ledger, LedgerExtractor
 from profiles import keys
 from profiles.policy import Policy
 from profiles.store import ProfileStore
+from streams.demo.feed import publish_file, wait_until_done
+from streams.demo.stack import running_stack
+from streams.erasure import look_again
 from streams.events import Command, CommandKind, Comment, CommentKind
 from streams.intake import Placed
 from streams.observer import Recorder
@@ -95,3 +101,22 @@ async def test_a_worker_that_dies_between_the_steps_ends_the_same(copy, monkeypa
         await copy.forget("ann", 3)
         assert await copy.readings("ann") == []
         assert set(await copy.store.keys_of("ann")) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
+
+
+def test_a_worker_that_reads_the_command_from_kafka_does_it_whichever_topic_it_reads_first(tmp_path):
+    at = START // 1000
+    texts = {"ann": ["I love science fiction", "My cat is the love of my life"], "bob": ["I love science fiction"]}
+    comments = [
+        {"event_id": f"{user}{n}", "user_id": user, "occurred_at": at, "kind": "comment", "text": text}
+        for user, written in texts.items()
+        for n, text in enumerate(written)
+    ]
+    command = {"event_id": "k", "user_id": "ann", "occurred_at": at + 1, "command": "forget"}
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(json.dumps(event) for event in [*comments, command]))
+    with running_stack({}) as stack:
+        wait_until_done(stack, publish_file(path, stack.settings), lambda *_: None)
+        found = asyncio.run(look_again(stack.settings, "ann"))
+        assert set(found.left) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
+        assert (found.holding, found.readings) == ([], [])
+        assert asyncio.run(look_again(stack.settings, "bob")).holding
