@@ -21,11 +21,13 @@ class Passage:
     """A text to read. ``context`` is what it is about (an item's title), never a source of entities.
 
     ``item`` marks an item's own text: it is always about something, so the question whether it is chatter is not put.
+    ``author`` is whoever can have the reading forgotten, if anyone; it decides nothing about the reading itself.
     """
 
     text: str
     context: str = ""
     item: bool = False
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,10 +56,15 @@ def seen(user: str, namespace: str = PREFIX) -> str:
     return f"{profile(user, namespace)}:seen"
 
 
+def texts(user: str, namespace: str = PREFIX) -> str:
+    """SET of 16-byte digests: the texts of the user that the ledger may hold readings of."""
+    return f"{profile(user, namespace)}:texts"
+
+
 def all_of(user: str, horizons: Iterable[str], namespace: str = PREFIX) -> list[str]:
-    """Every key that a profile may have."""
+    """Every key that a user may have."""
     sets = [interests(user, stance, horizon, namespace) for horizon in horizons for stance in ("like", "dislike")]
-    return [*sets, meta(user, namespace), why(user, namespace), rules(user, namespace), seen(user, namespace)]
+    return [*sets, *(key(user, namespace) for key in (meta, why, rules, seen, texts))]
 
 
 def item(item_id: str) -> str:

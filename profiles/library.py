@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_64_digest
 
+from .decay import FORGOTTEN_HALF_LIVES
 from .model import Applied, Change, Conflict, Evidence, ProfileUpdate, Rules
 from .policy import Policy
 
@@ -32,6 +33,7 @@ def config(policy: Policy, *, changes: bool = False) -> bytes:
             "horizons": policy.half_lives,
             "max_interests": policy.max_interests,
             "evidence": policy.evidence_per_interest,
+            "evidence_age": policy.evidence_age or round(FORGOTTEN_HALF_LIVES * max(policy.half_lives.values())),
             "window": policy.duplicate_window,
             "grace": policy.expiry_grace_seconds,
             "changes": changes,

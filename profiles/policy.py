@@ -64,11 +64,16 @@ def action_weight(action: str, dwell_ms: float | None = None) -> ActionWeight:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How profiles are kept. Sizes are per user and set; horizons are one to four, shortest first."""
+    """How profiles are kept. Sizes are per user and set; horizons are one to four, shortest first.
+
+    ``evidence_age`` (microseconds before the user's newest event) is how long evidence is kept; None: as long as an
+    event counts on the longest horizon. It is dropped up to a thirtieth of that later, or a day.
+    """
 
     horizons: tuple[Horizon, ...] = (NOW, LASTING)
     max_interests: int = 500
     evidence_per_interest: int = 5
+    evidence_age: int | None = None
     duplicate_window: int = 4096
     expiry_grace_seconds: int = 7 * 24 * 3600
     half_lives: Mapping[str, int] = field(init=False)

@@ -197,4 +197,4 @@ def _settings(extractor: str | None) -> "Settings":
 def _build(effective: "Settings") -> "Extractor":
     from streams.runtime import extractor_of
 
-    return extractor_of(effective, redis=None)
+    return extractor_of(effective, ledger=None)
