@@ -21,11 +21,13 @@ class Passage:
     """A text to read. ``context`` is what it is about (an item's title), never a source of entities.
 
     ``item`` marks an item's own text: it is always about something, so the question whether it is chatter is not put.
+    ``author`` is whoever can have the reading forgotten, if anyone; it decides nothing about the reading itself.
     """
 
     text: str
     context: str = ""
     item: bool = False
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,10 @@ class Extraction:
     cached: bool = False
     dropped: tuple[tuple[str, int], ...] = ()
     steps: tuple[tuple[str, int], ...] = ()
+
+
+BAD_ANSWER = "answer_"
+"""What the reasons in ``dropped`` begin with that say: the model's answer was no whole JSON."""
 
 
 @runtime_checkable

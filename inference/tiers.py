@@ -5,16 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from redis.asyncio import Redis
-
 from inference.embedded import EmbeddedExtractor
 from inference.extraction import Extraction, Extractor, Overloaded, Passage, Tier
 from inference.grounding import GroundingExtractor
-from inference.ledger import LedgerExtractor
+from inference.ledger import Ledger, LedgerExtractor
 from inference.preparation import Prepared, prepare, worth_reading
 from inference.taxonomy import Taxonomy
 
-_DAY_SECONDS = 86_400
 _GATE = "gate"
 
 
@@ -88,9 +85,8 @@ class EstimatingExtractor:
 def build_extractor(
     *,
     extraction: Literal["embedded", "vllm"] = "embedded",
-    redis: Redis | None = None,
+    ledger: Ledger | None = None,
     allow_sensitive: bool = False,
-    ledger_days: float = 30.0,
     vllm_urls: Sequence[str] = (),
     vllm_model: str = "penchant",
     vllm_token: str | None = None,
@@ -98,7 +94,7 @@ def build_extractor(
     vllm_concurrency: int = 64,
     vllm_when_down: Literal["wait", "estimate"] = "wait",
 ) -> Extractor:
-    """The extractor that the settings ask for. Without ``redis`` there is no ledger: every text is read anew.
+    """The extractor that the settings ask for. Without a ledger every text is read anew.
 
     Raises ValueError where vLLM is asked for without a URL.
     """
@@ -121,7 +117,6 @@ def build_extractor(
         if vllm_when_down == "estimate":
             reader = EstimatingExtractor(reader, embedded)
     reader = GroundingExtractor(reader, taxonomy, allow_sensitive=allow_sensitive)
-    if redis is not None:
-        variant = "sensitive" if allow_sensitive else ""
-        reader = LedgerExtractor(reader, redis, ledger_days * _DAY_SECONDS, variant)
+    if ledger is not None:
+        reader = LedgerExtractor(reader, ledger, "sensitive" if allow_sensitive else "")
     return GateExtractor(reader, beside=(embedded,))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from inference import parsing, prompt
-from inference.extraction import Extraction, Extractor, Overloaded, Passage, Tier
+from inference.extraction import BAD_ANSWER, Extraction, Extractor, Overloaded, Passage, Tier
 from inference.prompt import Style
 from inference.taxonomy import Taxonomy
 from inference.vllm_servers import Server, Servers
@@ -123,7 +123,7 @@ class VllmExtractor:
                 answer, spent = parsing.parse(reply.text, reply.finish), spent + reply.tokens
         if answer.failure:
             (estimate,) = await self._fallback.extract([passage])
-            reason = reply.refused or f"answer_{answer.failure}"
+            reason = reply.refused or f"{BAD_ANSWER}{answer.failure}"
             return replace(estimate, tokens=spent, dropped=(*estimate.dropped, (reason, 1)))
         sure = parsing.confidences(reply.text, answer, reply.logprobs, _DEFAULT_CONFIDENCE)
         return Extraction(
@@ -132,7 +132,7 @@ class VllmExtractor:
             self.reader,
             text=passage.text,
             tokens=spent,
-            dropped=(("answer_salvaged", 1),) if answer.salvaged else (),
+            dropped=((f"{BAD_ANSWER}salvaged", 1),) if answer.salvaged else (),
         )
 
     async def _ask(self, passage: Passage) -> _Reply:

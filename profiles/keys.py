@@ -61,10 +61,15 @@ def busy(user: str, namespace: str = PREFIX) -> str:
     return f"{profile(user, namespace)}:busy"
 
 
+def texts(user: str, namespace: str = PREFIX) -> str:
+    """SET of 16-byte digests: the texts of the user that the ledger may hold readings of."""
+    return f"{profile(user, namespace)}:texts"
+
+
 def all_of(user: str, horizons: Iterable[str], namespace: str = PREFIX) -> list[str]:
-    """Every key that a profile may have."""
+    """Every key that a user may have."""
     sets = [interests(user, stance, horizon, namespace) for horizon in horizons for stance in ("like", "dislike")]
-    others = (meta, why, rules, seen, busy)
+    others = (meta, why, rules, seen, busy, texts)
     return [*sets, *(key(user, namespace) for key in others)]
 
 

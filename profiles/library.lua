@@ -7,6 +7,7 @@
 local SCHEMA = 1
 local FORGOTTEN_HALF_LIVES = 30
 local HOUR = 3600 * 1000000
+local DAY = 24 * HOUR
 local ID_BYTES = 8
 local ITEM_BYTES = 4
 local NO_ITEM = '\0\0\0\0'
@@ -160,6 +161,22 @@ local function add_evidence(key, evidence, limit)
   end
 end
 
+-- Drop the evidence of what happened before `oldest`. Within a line only the instant is called "at":, unescaped.
+local function drop_evidence(key, oldest)
+  local why = redis.call('HGETALL', key)
+  for i = 1, #why, 2 do
+    local kept, dropped = {}, false
+    for line in why[i + 1]:gmatch('[^\n]+') do
+      if tonumber(line:match('"at":(%-?%d+)')) < oldest then dropped = true else kept[#kept + 1] = line end
+    end
+    if #kept == 0 then
+      redis.call('HDEL', key, why[i])
+    elseif dropped then
+      redis.call('HSET', key, why[i], table.concat(kept, '\n'))
+    end
+  end
+end
+
 -- Remove what is forgotten at `newest` and let every key live until its last interest will be, plus the grace.
 local function forget_and_expire(stem, newest, config)
   local longest = 0
@@ -231,6 +248,10 @@ local function apply_update(stem, log, hour_of_log, update, ids, items, from, co
   call('HSET', meta, log, last, hour_of_log, tally, 'newest', newest, 'events', events)
   if tonumber(known[5] or nil) ~= SCHEMA then call('HSET', meta, 'schema', SCHEMA) end
   if sweep then forget_and_expire(stem, newest, config) end
+  local period = math.max(DAY, config.evidence_age / 30) -- 2 microseconds a line: not at every hour's sweep
+  if before >= 0 and math.floor(newest / period) ~= math.floor(before / period) then
+    drop_evidence(stem .. ':why', newest - config.evidence_age)
+  end
   reply[2] = evicted
   return reply
 end

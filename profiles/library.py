@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from xxhash import xxh3_64_digest, xxh32_digest
 
+from .decay import FORGOTTEN_HALF_LIVES
 from .model import Applied, Change, Conflict, Evidence, Observation, ProfileUpdate, Rules
 from .policy import MICROSECONDS, Policy
 
@@ -36,6 +37,7 @@ def config(policy: Policy, *, changes: bool = False) -> bytes:
             "horizons": policy.half_lives,
             "max_interests": policy.max_interests,
             "evidence": policy.evidence_per_interest,
+            "evidence_age": policy.evidence_age or round(FORGOTTEN_HALF_LIVES * max(policy.half_lives.values())),
             "window": policy.duplicate_window,
             "grace": policy.expiry_grace_seconds,
             "user_cap": policy.events_per_user_hour or _UNLIMITED,

@@ -66,6 +66,9 @@ def action_weight(action: str, dwell_ms: float | None = None) -> ActionWeight:
 class Policy:
     """How profiles are kept. Sizes are per user and set; horizons are one to four, shortest first.
 
+    ``evidence_age`` (microseconds before the user's newest event) is how long evidence is kept; None: as long as an
+    event counts on the longest horizon. It is dropped up to a thirtieth of that later, or a day.
+
     Influence caps, 0 for none: of the events that the log takes in from one user within an hour, those beyond
     ``events_per_user_hour`` carry no signal; and beyond the first ``events_per_item_hour``, each item has no more
     than that many which do. Each log (a topic partition) counts for itself, in its order and by its own clock, so
@@ -75,6 +78,7 @@ class Policy:
     horizons: tuple[Horizon, ...] = (NOW, LASTING)
     max_interests: int = 500
     evidence_per_interest: int = 5
+    evidence_age: int | None = None
     duplicate_window: int = 4096
     events_per_user_hour: int = 1000
     events_per_item_hour: int = 50

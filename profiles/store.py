@@ -25,7 +25,8 @@ class Recorded:
 
     ``applied``: new to its profile; ``duplicates``: an event id seen before; ``replayed``: a position that was
     applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting, ``capped`` those
-    that an influence cap does.
+    that an influence cap does. ``forgotten`` are the users of whom events came, even if not for the first time, that
+    a forget had covered before.
     """
 
     applied: int = 0
@@ -35,6 +36,7 @@ class Recorded:
     capped: int = 0
     evicted: int = 0
     updates: list[Applied] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class ProfileStore:
                     outcome.evicted += result.evicted
                     outcome.updates.append(result)
                     continue
+                if any(e.at <= result.rules.forgotten_before for e in events):
+                    outcome.forgotten.add(result.user)
                 beyond = [e for e in events if e.offset > result.position]
                 rest = [e for e in beyond if e.event_id not in result.duplicates]
                 outcome.replayed += len(events) - len(beyond)
@@ -175,6 +179,14 @@ class ProfileStore:
             for key in candidates:
                 pipe.exists(key)
             return [key for key, exists in zip(candidates, await pipe.execute(), strict=True) if exists]
+
+    async def holding(self, user: str) -> list[str]:
+        """The keys of the user that hold more than a forget leaves: its mark, positions, hashes of event ids."""
+        left = {keys.meta(user, self._namespace), keys.seen(user, self._namespace)}
+        rules = keys.rules(user, self._namespace)
+        if [library.text(name) for name in await self._redis.hkeys(rules)] == ["forgotten_before"]:
+            left.add(rules)
+        return [key for key in await self.keys_of(user) if key not in left]
 
     async def users(self) -> AsyncIterator[tuple[str, int]]:
         """Every user with a profile, and the instant of their newest event. Walks the whole keyspace."""

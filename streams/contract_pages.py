@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .aliases import ACTION_FIELDS, ACTION_NAMES, ALIASES
-from .events import MAX_ID_CHARACTERS, TOPICS, Reason, TopicKind
+from .events import DEAD_LETTERS_TOPIC, MAX_ID_CHARACTERS, TOPICS, Reason, TopicKind
 from .examples import EXAMPLES
 from .schemas import CONTRACTS, Contract, Schema, components
 
@@ -108,6 +108,8 @@ def _topic(contract: Contract) -> Iterator[str]:
     yield f"Written by {'you' if contract.consumed else 'Penchant'}. Record key: {contract.key}."
     if contract.topic == TOPICS[TopicKind.ITEMS]:
         yield "A record without a value deletes the item that its key names."
+    if contract.topic == DEAD_LETTERS_TOPIC:
+        yield "A record without a value takes the letter of its key back: do not use that letter any more."
     yield ""
     yield "| field | | what |"
     yield "|---|---|---|"

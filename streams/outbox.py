@@ -13,6 +13,7 @@ from profiles.model import Applied
 
 from .events import Change, DeadLetter, ProfileUpdated, Rejected
 from .instants import rfc3339
+from .letters import letter_key
 from .record_batches import RecordBatch
 
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +44,9 @@ class Outbox:
         """Publish what became of one batch."""
         sending = [
             await self._producer.send(
-                self._dead_letters_topic, _encode(dead_letter(batch, index, reject)), key=batch.records[index].key
+                self._dead_letters_topic,
+                _encode(dead_letter(batch, index, reject)),
+                key=letter_key(batch.topic, batch.partition, batch.records[index].offset),
             )
             for index, reject in sorted(rejected.items())
         ]

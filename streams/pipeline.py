@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
 
 from inference.catalogue import Catalogue
+from inference.ledger import Ledger
 from profiles.model import Applied, Observation
 from profiles.store import ProfileStore
 
@@ -159,21 +160,29 @@ class Pipeline:
 
 
 class ProfileHandler:
-    """Clicks and comments: observations into profiles."""
+    """Clicks and comments: observations into profiles. ``ledger`` where the events' texts are their users' own."""
 
     def __init__(
         self,
         observe: Callable[[Sequence[Placed[Any]]], Awaitable[list[Observation | Rejected]]],
         store: ProfileStore,
         on_changed: Callable[[Sequence[str]], None] = lambda _: None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.read = observe
         self._store = store
         self._on_changed = on_changed
+        self._ledger = ledger
 
     async def write(self, log: str, results: Sequence[Observation]) -> Written:
-        """Sum the observations into their users' profiles."""
+        """Sum the observations into their users' profiles.
+
+        A text that came late, after its user was forgotten, has been read by now: its reading goes again.
+        """
         recorded = await self._store.record(log, results)
+        if self._ledger is not None:
+            for user in recorded.forgotten:
+                await self._ledger.forget(user)
         self._on_changed([update.user for update in recorded.updates])
         return Written(
             applied=recorded.applied,
@@ -216,8 +225,9 @@ class ItemHandler:
 class CommandHandler:
     """Commands: what users rule about their own profiles."""
 
-    def __init__(self, store: ProfileStore) -> None:
+    def __init__(self, store: ProfileStore, ledger: Ledger) -> None:
         self._store = store
+        self._ledger = ledger
 
     async def read(self, events: Sequence[Placed[Command]]) -> list[Any]:
         """Nothing to read: the commands themselves."""
@@ -227,6 +237,7 @@ class CommandHandler:
         """Apply the commands; each is idempotent by its event time."""
         for command in results:
             if command.command is CommandKind.FORGET:
+                await self._ledger.forget(command.user_id)
                 await self._store.forget(command.user_id, command.occurred_at)
             elif command.command is CommandKind.RETRACT:
                 await self._store.retract(command.user_id, command.event_ref or "", command.occurred_at)

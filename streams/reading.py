@@ -67,7 +67,7 @@ class CommentReader:
 
     async def observe(self, comments: Sequence[Placed[Comment]]) -> list[Observation | Rejected]:
         """One observation a comment; one without interests is an observation without signals."""
-        extractions = await self._texts.read([Passage(c.event.text) for c in comments])
+        extractions = await self._texts.read([Passage(c.event.text, author=c.event.user_id) for c in comments])
         return [
             Observation(
                 user=placed.event.user_id,

@@ -1,29 +1,25 @@
 """Dead letters, sent through again once what was wrong is mended: original bytes, key and headers."""
 
 import base64
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.structs import OffsetAndMetadata
 
-from .events import DeadLetter, Reason, TopicKind
+from .events import DeadLetter, Reason
+from .letters import Progress, open_consumer, standing
 from .settings import Settings
-from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, TopicError, kafka_python_options, topic_names
+from .topics import DEAD_LETTER_BYTES, kafka_python_options
 
-_POLL_MS = 500
 _FLUSH_SECONDS = 60.0
-_decode = msgspec.json.Decoder(DeadLetter).decode
 
 
 @dataclass(slots=True)
 class Replayed:
     """What became of the dead letters of one reason that were not replayed before.
 
-    ``seen`` counts letters of all reasons, ``sent`` those of the reason wanted, ``unreadable`` records that are no
-    dead letters or name a topic that is none of ours: they are left where they are.
+    ``seen`` counts letters of all reasons, without those taken back; ``sent`` those of the reason wanted;
+    ``unreadable`` records that are no dead letters or name a topic that is none of ours: they are left where they are.
     """
 
     reason: Reason
@@ -33,28 +29,20 @@ class Replayed:
 
 
 def replay_dead_letters(
-    settings: Settings, reason: Reason, *, dry_run: bool = False, progress: Callable[[int, int], Any] = lambda *_: None
+    settings: Settings, reason: Reason, *, dry_run: bool = False, progress: Progress = lambda *_: None
 ) -> Replayed:
     """Publish the letters of ``reason`` to the topics they came from; each once, by a consumer group of its own.
 
     What arrives in the topic meanwhile waits for the next call. ``dry_run`` counts and leaves everything as it is.
-    ``progress`` is called with records read and records to read. Raises KafkaError where the brokers do not take it
-    all: then nothing counts as replayed, and what arrives twice is recognised by its event id.
+    Raises KafkaError where the brokers do not take it all: then nothing counts as replayed, and what arrives twice is
+    recognised by its event id.
     """
-    consumer = KafkaConsumer(
-        **kafka_python_options(settings),
-        group_id=f"{settings.consumer_group}.replay.{reason}",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        max_partition_fetch_bytes=DEAD_LETTER_BYTES,
-    )
+    consumer, ends = open_consumer(settings, f"{settings.consumer_group}.replay.{reason}")
     producer = KafkaProducer(**kafka_python_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
     try:
         replayed = Replayed(reason)
-        ends = _assign(consumer)
-        for record in _until(consumer, ends, progress):
+        for letter in standing(consumer, ends, progress):
             replayed.seen += 1
-            letter = _letter(record.value)
             if letter is None:
                 replayed.unreadable += 1
             elif letter.reason is reason:
@@ -68,42 +56,6 @@ def replay_dead_letters(
         producer.close(timeout=5)
         consumer.close(autocommit=False)
     return replayed
-
-
-def _assign(consumer: KafkaConsumer) -> dict[TopicPartition, int]:
-    """Take all partitions, where the last replay ended; returns where they end now."""
-    topic = topic_names()[DEAD_LETTERS]
-    partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-    if not partitions:
-        raise TopicError(f"there is no topic {topic}: a worker creates it when it starts")
-    consumer.assign(partitions)
-    return {tp: max(int(end), consumer.position(tp)) for tp, end in consumer.end_offsets(partitions).items()}
-
-
-def _until(
-    consumer: KafkaConsumer, ends: dict[TopicPartition, int], progress: Callable[[int, int], Any]
-) -> Iterator[Any]:
-    """The records up to ``ends``, which is corrected by the first fetch: Tansu tells ends that are too low."""
-    starts = {tp: consumer.position(tp) for tp in ends}
-    places, read = dict(starts), 0
-    while any(places[tp] < end for tp, end in ends.items()):
-        for tp, records in consumer.poll(_POLL_MS).items():
-            if places[tp] == starts[tp]:
-                ends[tp] = max(ends[tp], consumer.highwater(tp) or 0)
-            wanted = [record for record in records if record.offset < ends[tp]]
-            yield from wanted
-            read += len(wanted)
-        places = {tp: consumer.position(tp) for tp in ends}
-        progress(read, sum(end - starts[tp] for tp, end in ends.items()))
-
-
-def _letter(value: bytes | None) -> DeadLetter | None:
-    try:
-        letter = _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    names = topic_names()
-    return letter if letter.topic in {names[kind] for kind in TopicKind} else None
 
 
 def _send(producer: KafkaProducer, letter: DeadLetter) -> None:

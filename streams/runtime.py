@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from inference.catalogue import Catalogue
 from inference.extraction import Extractor, Overloaded, Passage
+from inference.ledger import Ledger
 from inference.taxonomy import Taxonomy
 from inference.tiers import build_extractor
 from profiles.logs import Logs
@@ -35,7 +36,9 @@ from .settings import Settings, masked_url
 from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, PROFILE_UPDATES, TopicInfo, ensure_topics, topic_names
 from .web import WebState, create_web, serve
 
-_UNITS = {"h": 3600, "d": 86400}
+_DAY_SECONDS = 86_400
+_DAY = _DAY_SECONDS * MICROSECONDS
+_UNITS = {"h": 3600, "d": _DAY_SECONDS}
 _RECENT_USERS = 200
 _WARM_UP = "I love science fiction"
 _CHECK_SECONDS = 5.0
@@ -81,6 +84,8 @@ def policy_of(settings: Settings) -> Policy:
         duplicate_window=settings.duplicate_window,
         events_per_user_hour=settings.max_events_per_user_hour,
         events_per_item_hour=settings.max_events_per_item_hour,
+        evidence_age=None if settings.evidence_days is None else round(settings.evidence_days * _DAY),
+        expiry_grace_seconds=round(settings.profile_grace_days * _DAY_SECONDS),
     )
 
 
@@ -104,13 +109,17 @@ class RecentUsers:
         return list(reversed(self._seen.items()))
 
 
-def extractor_of(settings: Settings, redis: Redis | None) -> Extractor:
-    """The extractor that the settings ask for; without ``redis`` every text is read anew."""
+def ledger_of(settings: Settings, redis: Redis) -> Ledger:
+    """The extraction ledger in that Redis."""
+    return Ledger(redis, settings.ledger_days * _DAY_SECONDS)
+
+
+def extractor_of(settings: Settings, ledger: Ledger | None) -> Extractor:
+    """The extractor that the settings ask for; without a ledger every text is read anew."""
     return build_extractor(
         extraction=settings.extraction,
-        redis=redis,
+        ledger=ledger,
         allow_sensitive=settings.allow_sensitive,
-        ledger_days=settings.ledger_days,
         vllm_urls=settings.vllm_urls,
         vllm_model=settings.vllm_model,
         vllm_token=settings.vllm_token.get_secret_value() if settings.vllm_token else None,
@@ -121,13 +130,13 @@ def extractor_of(settings: Settings, redis: Redis | None) -> Extractor:
 
 
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[ProfileStore]:
-    """A profile store with a connection of its own, for commands."""
+async def open_copy(settings: Settings) -> AsyncIterator[tuple[ProfileStore, Ledger]]:
+    """The profiles and the ledger over a connection of their own, for commands."""
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     try:
         store = ProfileStore(redis, policy_of(settings))
         await store.prepare()
-        yield store
+        yield store, ledger_of(settings, redis)
     finally:
         await redis.aclose()
 
@@ -180,10 +189,11 @@ async def run_worker(
         store = ProfileStore(redis, policy, changes=settings.profile_updates)
         await store.prepare()
         await producer.start()
-        extractor = extractor_of(settings, redis)
+        ledger = ledger_of(settings, redis)
+        extractor = extractor_of(settings, ledger)
         stack.push_async_callback(extractor.aclose)
         logs = await Logs(redis).names(topic_ids(topics))
-        worker = _assemble(settings, policy, logs, redis, producer, store, extractor)
+        worker = _assemble(settings, policy, logs, redis, producer, store, extractor, ledger)
         web = await stack.enter_async_context(serve(_web(worker), settings.web_host, settings.web_port))
         addresses = Addresses(settings.kafka_bootstrap, masked_url(settings.redis_url), web, settings.consumer_group)
         app = build_app(settings, worker.lanes)
@@ -203,6 +213,7 @@ def _assemble(
     producer: AIOKafkaProducer,
     store: ProfileStore,
     extractor: Extractor,
+    ledger: Ledger,
 ) -> Worker:
     """Wire the pipelines: one a topic, each in its own lanes."""
     metrics, lag, recent, names = Metrics(), LagMeter(), RecentUsers(), topic_names()
@@ -218,9 +229,9 @@ def _assemble(
     )
     handlers: Mapping[TopicKind, Handler] = {
         TopicKind.CLICKS: ProfileHandler(clicks.observe, store, recent.touch),
-        TopicKind.COMMENTS: ProfileHandler(CommentReader(texts).observe, store, recent.touch),
+        TopicKind.COMMENTS: ProfileHandler(CommentReader(texts).observe, store, recent.touch, ledger),
         TopicKind.ITEMS: ItemHandler(items, catalogue),
-        TopicKind.COMMANDS: CommandHandler(store),
+        TopicKind.COMMANDS: CommandHandler(store, ledger),
     }
     lanes = {}
     for kind, handler in handlers.items():

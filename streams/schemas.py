@@ -71,7 +71,7 @@ CONTRACTS: tuple[Contract, ...] = (
         "user_id",
         (_when(["mute", "unmute", "pin", "unpin"], "interest"), _when(["retract"], "event_ref")),
     ),
-    Contract(DEAD_LETTERS_TOPIC, DeadLetter, False, "as the rejected record's"),
+    Contract(DEAD_LETTERS_TOPIC, DeadLetter, False, "where the rejected record was read, topic/partition/offset"),
     Contract(PROFILE_UPDATES_TOPIC, ProfileUpdated, False, "user_id"),
 )
 

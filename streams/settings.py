@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     partitions: int = Field(8, ge=1, description="partitions of topics that the worker creates")
     replication: int = Field(-1, description="replicas of topics that the worker creates; -1 leaves it to the broker")
     retention_days: float = Field(30.0, gt=0, description="retention of event topics that the worker creates")
+    dead_letter_days: float = Field(
+        14.0, gt=0, description="retention of the dead-letter topic, if the worker makes it"
+    )
+    profile_update_days: float = Field(
+        3.0, gt=0, description="retention of the profile-updates topic, if the worker makes it"
+    )
     max_poll_records: int = Field(5000, ge=1, description="most records in one record batch")
     max_in_flight: int = Field(8, ge=1, description="record batches being read at the same time, per topic")
     max_value_bytes: int = Field(1_048_576, ge=1024, description="largest event; a larger one is dead-lettered")
@@ -45,6 +51,12 @@ class Settings(BaseSettings):
     horizons: str = Field("now=6h,lasting=30d", description="time scales, name=half-life with h or d, one to four")
     max_interests: int = Field(500, ge=10, description="most interests in one set of a profile")
     evidence_per_interest: int = Field(5, ge=0, description="pieces of evidence kept for each interest")
+    evidence_days: float | None = Field(
+        None, gt=0, description="how long evidence is kept; not set: as long as an event counts on the longest horizon"
+    )
+    profile_grace_days: float = Field(
+        7.0, ge=0, description="how long a profile is kept after its last interest would be forgotten"
+    )
     duplicate_window: int = Field(4096, ge=0, description="events of a user among which a repeated id is recognised")
     max_events_per_user_hour: int = Field(
         1000,

@@ -1,12 +1,12 @@
 """The topics: their names, and making those that are missing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import structlog
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import (
     InvalidConfigurationError,
     KafkaError,
@@ -29,6 +29,7 @@ _NAMES: Mapping[str, str] = MappingProxyType(
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _DAY_MS = 86_400_000
 _DEADLINE_MS = 15_000
+_RETENTION_KEYS = frozenset({"cleanup.policy", "retention.ms"})
 DEAD_LETTER_BYTES = 64 * 2**20
 """Largest dead letter: it carries the original, however large, and must never be refused itself."""
 
@@ -82,6 +83,7 @@ def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
         ) from error
     try:
         known = _describe(admin, names)
+        _tell_other_retention(admin, known, settings)
         missing = [name for name in names if name not in known]
         for name in missing:
             _create(admin, name, settings)
@@ -97,17 +99,48 @@ def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
 
 def configuration(kind: str, settings: Settings) -> dict[str, str]:
     """The configuration of a topic that is created: how long it keeps what, and whose clock stamps its records."""
-    kept_ms = str(round(settings.retention_days * _DAY_MS))
+    days = {DEAD_LETTERS: settings.dead_letter_days, PROFILE_UPDATES: settings.profile_update_days}
+    kept_ms = str(round(days.get(kind, settings.retention_days) * _DAY_MS))
     retention = {"cleanup.policy": "compact"} if kind == ITEMS else {"retention.ms": kept_ms}
     if kind == DEAD_LETTERS:
-        retention["max.message.bytes"] = str(DEAD_LETTER_BYTES)
+        retention |= {
+            "cleanup.policy": "compact,delete",  # so that the bytes of a letter taken back go
+            "max.compaction.lag.ms": str(_DAY_MS),
+            "max.message.bytes": str(DEAD_LETTER_BYTES),
+        }
     # The broker's clock, because "from the future" must mean the same whenever the log is read again.
     return {**retention, "message.timestamp.type": "LogAppendTime"}
 
 
+def _configuration_of(name: str, settings: Settings) -> dict[str, str]:
+    return configuration(next(kind for kind, topic in topic_names().items() if topic == name), settings)
+
+
+def _tell_other_retention(admin: KafkaAdminClient, known: Iterable[str], settings: Settings) -> None:
+    """Say which topics keep their records otherwise than the settings ask; they may be others' to change."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in known]
+    try:
+        told = admin.describe_configs(resources, config_filter="all").get("topic", {}) if resources else {}
+    except KafkaError as error:
+        _log.info("topic_retention_unknown", reason=type(error).__name__)
+        return
+    for name, configs in told.items():
+        wanted = _configuration_of(name, settings)
+        for key in _RETENTION_KEYS & wanted.keys() & configs.keys():
+            kept = configs[key]["value"]
+            if sorted(kept.split(",")) != sorted(wanted[key].split(",")):
+                _log.warning(
+                    "topic_keeps_otherwise",
+                    topic=name,
+                    config=key,
+                    kept=kept,
+                    wanted=wanted[key],
+                    hint="change the topic with kafka-configs, or the setting: existing topics are left as they are",
+                )
+
+
 def _create(admin: KafkaAdminClient, name: str, settings: Settings) -> None:
-    kind = next(kind for kind, topic in topic_names().items() if topic == name)
-    configs = configuration(kind, settings)
+    configs = _configuration_of(name, settings)
     topic = {"num_partitions": settings.partitions, "replication_factor": settings.replication, "configs": configs}
     try:
         try:

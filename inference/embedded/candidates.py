@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from xxhash import xxh3_64_intdigest
 
-from inference.embedded.lexicon import Lexicon, Source
+from inference.lexicon import Lexicon, Source
 from inference.preparation import shadow
 from inference.preparation.words import Word, stop_words, words
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inference.embedded.lexicon import Hit, Lexicon, Source
 from inference.embedded.linear import Array
+from inference.lexicon import Hit, Lexicon, Source
 from inference.taxonomy import Taxonomy
 
 LEXICON_FEATURES = 7

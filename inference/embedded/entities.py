@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.embedded.candidates import Candidate, candidates, nothing
-from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array
+from inference.lexicon import Lexicon
 
 MAX_FEATURES = 40
 

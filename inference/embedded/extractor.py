@@ -14,9 +14,9 @@ from inference.embedded.concepts import LexiconFeatures
 from inference.embedded.cues import plain_stance
 from inference.embedded.encoder import Encoder, encode_with_closings
 from inference.embedded.head import STANCES, Head, interest_features, text_features
-from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import Array, softmax
 from inference.extraction import Extraction, Interest, Passage, Tier
+from inference.lexicon import Lexicon
 from inference.preparation import worth_reading
 from inference.taxonomy import Concept, Taxonomy
 from profiles.model import Stance

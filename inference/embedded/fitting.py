@@ -13,8 +13,8 @@ from inference.embedded.concepts import DEFAULT_TRUST, LEXICON_FEATURES, Concept
 from inference.embedded.encoder import DIMENSIONS, Encoder, encode_with_closings
 from inference.embedded.entities import EntityHead, padded
 from inference.embedded.head import STANCES, Calibration, Head, interest_features, text_features
-from inference.embedded.lexicon import Lexicon, lexicon_rows
 from inference.embedded.linear import Array, adam, fit_softmax, softmax
+from inference.lexicon import Lexicon, lexicon_rows
 from inference.preparation import prepare, shadow
 from inference.taxonomy import Taxonomy
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from inference.evaluation.gold import GoldRow
 from inference.evaluation.matching import Verdict, match, tier1_slug
 from inference.evaluation.report import ASPECTS, Bin, Report, Score, Slice
-from inference.extraction import Extraction, Extractor, Overloaded, Passage
+from inference.extraction import BAD_ANSWER, Extraction, Extractor, Overloaded, Passage
 from inference.taxonomy import Taxonomy
 
 _GROUPS = ("lang", "kind", "domain")
@@ -91,6 +91,7 @@ def _report(reader: str, reads: Sequence[_Read], taxonomy: Taxonomy, seconds: fl
         entities=len(handed_out) + dropped,
         injections=len(injections),
         injection_successes=sum(_was_injected(r, taxonomy) for r in injections),
+        invalid_answers=sum(any(name.startswith(BAD_ANSWER) for name, _ in r.found.dropped) for r in reads),
         confusion={"tier1": _confusion(reads, taxonomy, "tier1"), "stance": _confusion(reads, taxonomy, "stance")},
         reliability=bins,
         calibration_error=sum(b.count * abs(b.confidence - b.right) for b in bins) / judged if judged else 0.0,

@@ -90,6 +90,7 @@ def _facts(report: Report) -> Table:
     table.add_row("chatter false positives", f"{_chatter(overall)} ({overall.chatter_rate:.1%})")
     table.add_row("entities not in their text", f"{report.ungrounded} of {report.entities}")
     table.add_row("injections that succeeded", f"{report.injection_successes} of {report.injections}")
+    table.add_row("answers that are no valid JSON", f"{report.invalid_answers} of {overall.rows}")
     for name, value in report.latency_seconds.items():
         table.add_row(f"latency {name}", f"{value * 1000:.1f} ms")
     table.add_row("texts per second", f"{report.texts_per_second:.1f}")

@@ -79,6 +79,7 @@ class Report:
 
     ``ungrounded`` counts entities that are not in their text, handed out or dropped before. ``injections`` counts the
     rows of kind injection, ``injection_successes`` those in which the injected text got an interest named.
+    ``invalid_answers`` counts the texts for which a model's answer, asked twice, was no whole JSON.
     ``confusion`` is by aspect: (gold, predicted) with ``none`` for what was missed or invented. Latencies are seconds
     a text; cost is for 1,000 texts in the currency of the price given for a million tokens.
     """
@@ -90,6 +91,7 @@ class Report:
     entities: int
     injections: int
     injection_successes: int
+    invalid_answers: int
     confusion: Mapping[str, Mapping[tuple[str, str], int]]
     reliability: tuple[Bin, ...]
     calibration_error: float
@@ -109,6 +111,7 @@ class Report:
             "ungrounded_rate": round(self.ungrounded / self.entities, 4) if self.entities else 0.0,
             "injections": self.injections,
             "injection_successes": self.injection_successes,
+            "invalid_answers": self.invalid_answers,
             "confusion": {
                 aspect: [
                     {"gold": g, "predicted": p, "count": n} for (g, p), n in sorted(pairs.items(), key=lambda x: -x[1])

@@ -8,11 +8,11 @@ from pathlib import Path
 class TrainingConfig:
     """One fine-tuning run. ``data`` empty: the gold set that ships with Penchant.
 
-    ``aliases`` is how many names of each concept are added to the first epoch, as short texts: also concepts that the
-    data never mentions are then known;
-    ``dev_share`` of the data is held out, to choose the best epoch and to stop after ``patience`` epochs that are not
-    better. With ``max_minutes`` the learning rate falls with the clock too, so that a slow machine ends in time with
-    a finished model. ``max_steps`` cuts the run short, for a trial.
+    ``short_texts`` is how many names and words of each concept are added to each epoch: also concepts that the data
+    never mentions are then known. ``lora_rank`` above 0 trains adapters of that rank, merged before they are saved,
+    instead of all weights. ``dev_share`` of the data is held out, to choose the best epoch and to stop after
+    ``patience`` epochs that are not better. With ``max_minutes`` the learning rate falls with the clock too, so that
+    a slow machine ends in time with a finished model. ``max_steps`` cuts the run short, for a trial.
     """
 
     base: Path
@@ -26,7 +26,8 @@ class TrainingConfig:
     resume: bool = False
     dev_share: float = 0.1
     patience: int = 2
-    aliases: int = 1
+    short_texts: int = 2
+    lora_rank: int = 0
     typos: float = 0.1
     freeze_embeddings: bool = True
     frozen_layers: int = 0

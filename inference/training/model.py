@@ -33,7 +33,9 @@ Encoded = tuple[list[int], list[int]]
 class Model:
     """A causal model and its tokenizer, weights in float32, arithmetic in bfloat16."""
 
-    def __init__(self, folder: Path, device: str, *, freeze_embeddings: bool, frozen_layers: int = 0) -> None:
+    def __init__(
+        self, folder: Path, device: str, *, freeze_embeddings: bool, frozen_layers: int = 0, lora_rank: int = 0
+    ) -> None:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         self.tokenizer.chat_template = _TEMPLATE
         self.network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
@@ -43,6 +45,10 @@ class Model:
             self.network.get_input_embeddings().weight.requires_grad_(requires_grad=False)
         for layer in self.network.base_model.layers[:frozen_layers]:
             layer.requires_grad_(requires_grad=False)
+        self._core = self.network.base_model
+        self._adapted = lora_rank > 0
+        if self._adapted:
+            self.network = _with_adapters(self.network, lora_rank)
         self._pad = self.tokenizer.pad_token_id
         if self._pad is None:
             self._pad = self.tokenizer.eos_token_id or 0
@@ -94,14 +100,15 @@ class Model:
             labels[row, len(asked) - 1 : end - 1] = torch.tensor(answer)
         ids, labels = ids.to(self.device), labels.to(self.device)
         with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
-            states = self.network.base_model(input_ids=ids, use_cache=False).last_hidden_state
+            states = self._core(input_ids=ids, use_cache=False).last_hidden_state
             chosen = labels != _IGNORED
             logits = self.network.get_output_embeddings()(states[chosen])
         return torch.nn.functional.cross_entropy(logits.float(), labels[chosen], label_smoothing=smoothing)
 
     def snapshot(self) -> Any:
         """A bfloat16 copy of the network: what is judged and saved is what is served."""
-        return copy.deepcopy(self.network).to(torch.bfloat16).eval()
+        network = copy.deepcopy(self.network)
+        return (network.merge_and_unload() if self._adapted else network).to(torch.bfloat16).eval()
 
     def answers(self, network: Any, prompts: Sequence[list[int]], batch_size: int) -> list[str]:
         """Greedy answers, in the order of the prompts."""
@@ -134,3 +141,11 @@ class Model:
                 shutil.copy(self._folder / name, out / name)
         card = {"prompt": prompt.PROMPT_VERSION, "schema": prompt.SCHEMA_VERSION, "tag": prompt.tag(), **about}
         (out / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _with_adapters(network: Any, rank: int) -> Any:
+    """The network with low-rank adapters (LoRA) in all its linear layers, the only weights that are trained."""
+    from peft import LoraConfig, get_peft_model  # noqa: PLC0415 - only needed here
+
+    adapters = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    return get_peft_model(network, adapters)

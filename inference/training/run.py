@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import examples
+from . import examples, vocabulary
 from .config import TrainingConfig
 from .examples import Example
 from .model import Encoded, Model
@@ -33,6 +33,7 @@ def run(config: TrainingConfig) -> dict[str, float]:
         config.device,
         freeze_embeddings=config.freeze_embeddings,
         frozen_layers=config.frozen_layers,
+        lora_rank=config.lora_rank,
     )
     config.out.mkdir(parents=True, exist_ok=True)
     return _Run(config, model, training, held).go()
@@ -113,7 +114,7 @@ class _Run:
     def _epoch_examples(self, epoch: int) -> list[Example]:
         rng = random.Random(f"{self._config.seed}-{epoch}")  # noqa: S311 - an order, not a secret
         gold = [examples.with_typos(example, self._config.typos, rng) for example in self._training]
-        made = gold + (examples.aliases(self._config.aliases, rng) if epoch == 0 else [])
+        made = gold + vocabulary.short_texts(self._config.short_texts, rng)
         rng.shuffle(made)
         return made
 

@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from .examples import concepts
+from inference.taxonomy import Taxonomy
 
 _Same = Callable[[Mapping[str, str], Mapping[str, Any]], bool]
 
@@ -43,7 +42,8 @@ def _f1(pairs: Sequence[tuple[list[dict[str, str]], Sequence[Any]]], same: _Same
 
 
 def _same_concept(interest: Mapping[str, str], gold: Mapping[str, Any]) -> bool:
-    return _ids().get(interest["c"]) in gold["concepts"]
+    concept = Taxonomy.load().by_slug.get(interest["c"])
+    return concept is not None and concept.id in gold["concepts"]
 
 
 def _same_entity(interest: Mapping[str, str], gold: Mapping[str, Any]) -> bool:
@@ -55,8 +55,3 @@ def _parsed(answer: str) -> list[dict[str, str]] | None:
         return [{key: str(item[key]) for key in ("e", "c", "s")} for item in json.loads(answer)]
     except (ValueError, TypeError, KeyError):
         return None
-
-
-@cache
-def _ids() -> dict[str, str]:
-    return {row["slug"]: row["id"] for row in concepts()}

@@ -1,73 +1,240 @@
-"""Comments through a real vLLM: Penchant's extractor against a plain asyncio client on the same texts."""
+"""Comments through a real vLLM: from Kafka to Redis, against a plain asyncio client and against the engine offline."""
 
 import asyncio
+import json
+import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import httpx2
+import msgspec
+from aiokafka import AIOKafkaProducer
+from redis.asyncio import Redis
 
-from inference.extraction import Passage
-from inference.tiers import build_extractor
+from inference import prompt
+from inference.preparation import worth_reading
+from inference.taxonomy import Taxonomy
+from inference.training import examples
+from profiles import keys
+from streams.embedded import EmbeddedBroker, EmbeddedRedis
+from streams.settings import PREFIX
+from streams.topics import COMMENTS, topic_names
 
-_IN_FLIGHT = 64
-_TIMEOUT_SECONDS = 120.0
-_THINGS = ("科幻小说", "trail running", "拉面", "Python", "羽毛球", "jazz", "天文摄影", "gardening")
-_PATTERNS = (
-    "最近迷上了{thing},第{n}次了",
-    "I really enjoy {thing}, day {n}",
-    "{thing}太无聊了,第{n}次",
-    "Is {thing} worth it? ({n})",
-)
+from .contestants import OURS, ContestantFailedError, by_name, running
+from .freshness import quantiles
+
+IN_FLIGHT = 128
+LOAD = 0.5
+_MAX_TOKENS = 96
+_TIMEOUT_SECONDS = 180.0
+_LOOK_SECONDS = 0.01
+_OFFLINE = Path(__file__).with_name("offline.py")
+_encode = msgspec.json.Encoder().encode
 
 
-def measure(*, url: str, model: str, texts: int, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Comments a second through the extractor, all different and without a ledger, and through a plain client.
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Where the engine can be run without a server: the interpreter of vLLM's environment, and the model's folder."""
 
-    The plain client sends the bare texts, without prompt and schema, and throws the answers away.
+    python: Path
+    model: Path
+
+
+def measure(
+    *,
+    url: str,
+    model: str,
+    texts: int,
+    seconds: float,
+    offline: Offline | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Comments a second at saturation, three ways, and milliseconds a comment at half of that, two ways.
+
+    Every way asks for the same prompts, schema and lengths, all texts different, so that nothing is in the ledger. The
+    plain client throws the answers away. ``offline`` is ``LLM.chat`` of vLLM on all prompts at once: the limit.
     """
-    return asyncio.run(_measure(url, model, texts, tell))
+    return asyncio.run(_measure(url, model, texts, seconds, offline, tell))
 
 
-async def _measure(url: str, model: str, number: int, tell: Callable[[str], None]) -> dict[str, Any]:
-    passages = [
-        Passage(_PATTERNS[n % len(_PATTERNS)].format(thing=_THINGS[n % len(_THINGS)], n=n)) for n in range(number)
-    ]
-    extractor = build_extractor(
-        extraction="vllm",
-        vllm_urls=(url,),
-        vllm_model=model,
-        vllm_concurrency=_IN_FLIGHT,
-        vllm_timeout_seconds=_TIMEOUT_SECONDS,
-    )
-    try:
-        started = time.monotonic()
-        extractions = await extractor.extract(passages)
-        ours = number / (time.monotonic() - started)
-    finally:
-        await extractor.aclose()
-    tokens = sum(e.tokens for e in extractions)
-    tell(f"through the extractor: {ours:.1f} comments/s")
-    plain = await _plain_client(url, model, [p.text for p in passages])
-    tell(f"plain client: {plain:.1f} requests/s")
-    return {
-        "comments_per_second": ours,
-        "plain_client_per_second": plain,
-        "ratio": ours / plain,
-        "tokens_per_comment": tokens / number,
-        "texts": number,
+async def _measure(
+    url: str, model: str, number: int, seconds: float, offline: Offline | None, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    texts = _Texts()
+    result: dict[str, Any] = {"texts": number, "in_flight": IN_FLIGHT}
+    saturated: dict[str, float] = {}
+    if offline is not None:
+        saturated["offline"] = await asyncio.to_thread(_offline, offline, texts.next(number))
+        tell(f"LLM.chat: {saturated['offline']:.1f} comments/s")
+    async with _client(url, model) as ask:
+        await asyncio.gather(*map(ask, texts.next(IN_FLIGHT)))
+        saturated["plain_client"] = await _saturate(ask, texts.next(number))
+        tell(f"plain client: {saturated['plain_client']:.1f} comments/s")
+        async with _way_through(url, model) as way:
+            saturated["penchant"] = await way.all_of(texts.next(number))
+            tell(f"from Kafka to Redis: {saturated['penchant']:.1f} comments/s")
+            rate = LOAD * saturated["penchant"]
+            waits = {
+                "plain_client": await _at_rate(ask, texts, rate, seconds),
+                "penchant": await _at_rate(way.one, texts, rate, seconds),
+            }
+    result["comments_per_second"] = saturated
+    result["ratios"] = {name: saturated["penchant"] / rate for name, rate in saturated.items() if name != "penchant"}
+    result["half_load_ms"] = {name: quantiles(found) for name, found in waits.items()}
+    return result
+
+
+class _Texts:
+    """Comments of the training set that a model would be asked about, each made different by its number."""
+
+    def __init__(self) -> None:
+        self._texts = [e.text for e in examples.load() if worth_reading(e.text) is None]
+        self._numbers = count(1)
+
+    def next(self, number: int) -> list[str]:
+        return [f"{self._texts[n % len(self._texts)]} ({n})" for n in (next(self._numbers) for _ in range(number))]
+
+
+def _schema() -> dict[str, Any]:
+    return prompt.schema([concept.slug for concept in Taxonomy.load().concepts])
+
+
+def _offline(offline: Offline, texts: Sequence[str]) -> float:
+    job = {
+        "model": str(offline.model),
+        "conversations": [prompt.messages(text) for text in texts],
+        "schema": _schema(),
+        "max_tokens": _MAX_TOKENS,
+        "max_num_seqs": IN_FLIGHT,
     }
+    done = subprocess.run(  # noqa: S603 - our own command line
+        [str(offline.python), str(_OFFLINE)], input=json.dumps(job), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise ContestantFailedError(f"LLM.chat ended with {done.returncode}: {done.stderr[-800:]}")
+    return len(texts) / float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
 
-async def _plain_client(url: str, model: str, texts: Sequence[str]) -> float:
-    slots = asyncio.Semaphore(_IN_FLIGHT)
-    async with httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
+@asynccontextmanager
+async def _client(url: str, model: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    slots, schema = asyncio.Semaphore(IN_FLIGHT), _schema()
+    async with httpx2.AsyncClient(
+        timeout=_TIMEOUT_SECONDS, limits=httpx2.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
+    ) as client:
 
         async def ask(text: str) -> None:
-            body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 48, "temperature": 0}
+            body = {
+                "model": model,
+                "messages": prompt.messages(text),
+                "max_tokens": _MAX_TOKENS,
+                "temperature": 0,
+                "response_format": {"type": "json_schema", "json_schema": {"name": "interests", "schema": schema}},
+            }
             async with slots:
                 (await client.post(f"{url.rstrip('/')}/chat/completions", json=body)).raise_for_status()
 
+        yield ask
+
+
+async def _saturate(ask: Callable[[str], Awaitable[None]], texts: Sequence[str]) -> float:
+    started = time.monotonic()
+    await asyncio.gather(*map(ask, texts))
+    return len(texts) / (time.monotonic() - started)
+
+
+async def _at_rate(ask: Callable[[str], Awaitable[None]], texts: _Texts, rate: float, seconds: float) -> list[float]:
+    """Milliseconds of each request while they come at a steady rate, whether or not the ones before are answered."""
+    waits: list[float] = []
+
+    async def timed(text: str) -> None:
         started = time.monotonic()
-        await asyncio.gather(*map(ask, texts))
+        await ask(text)
+        waits.append((time.monotonic() - started) * 1000)
+
+    async with asyncio.TaskGroup() as group:
+        for text in texts.next(max(1, round(rate * seconds))):
+            group.create_task(timed(text))
+            await asyncio.sleep(1 / rate)
+    return waits
+
+
+@asynccontextmanager
+async def _way_through(url: str, model: str) -> AsyncIterator["_Way"]:
+    """A worker that reads with vLLM, its broker and its Redis, warm."""
+    with EmbeddedRedis() as server, EmbeddedBroker() as broker:
+        settings = {
+            "KAFKA_BOOTSTRAP": broker.bootstrap,
+            "REDIS_URL": server.url,
+            "WEB_PORT": "0",
+            "EXTRACTION": "vllm",
+            "VLLM_URLS": url,
+            "VLLM_MODEL": model,
+            "VLLM_CONCURRENCY": str(IN_FLIGHT),
+            "VLLM_TIMEOUT_SECONDS": str(_TIMEOUT_SECONDS),
+            "LOG_LEVEL": "WARNING",
+        }
+        producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap, linger_ms=2)
+        with running(by_name(OURS), {PREFIX + name: value for name, value in settings.items()}):
+            redis = Redis.from_url(server.url)
+            await _answering(producer)
+            try:
+                way = _Way(producer, redis)
+                await way.one("I love science fiction")
+                yield way
+            finally:
+                await producer.stop()
+                await redis.aclose()
+
+
+async def _answering(producer: AIOKafkaProducer) -> None:
+    await producer.start()
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while topic_names()[COMMENTS] not in (await producer.client.fetch_all_metadata()).topics():
+        if time.monotonic() > deadline:
+            raise ContestantFailedError("the worker created no topics")
+        await asyncio.sleep(0.2)
+
+
+class _Way:
+    """From a comment sent to its user's profile written; every comment has a user of its own."""
+
+    def __init__(self, producer: AIOKafkaProducer, redis: "Redis") -> None:
+        self._producer = producer
+        self._redis = redis
+        self._users = (f"writer-{n}" for n in count())
+
+    async def one(self, text: str) -> None:
+        """One comment, until it is in its profile."""
+        await self._shown(await self._send(text))
+
+    async def all_of(self, texts: Sequence[str]) -> float:
+        """All comments at once; how many a second came through."""
+        started = time.monotonic()
+        users = await asyncio.gather(*map(self._send, texts))
+        for user in users:
+            await self._shown(user)
         return len(texts) / (time.monotonic() - started)
+
+    async def _send(self, text: str) -> str:
+        user = next(self._users)
+        event = {
+            "event_id": user,
+            "user_id": user,
+            "occurred_at": round(time.time() * 1000),
+            "kind": "comment",
+            "text": text,
+        }
+        await self._producer.send_and_wait(topic_names()[COMMENTS], _encode(event), key=user.encode())
+        return user
+
+    async def _shown(self, user: str) -> None:
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while not await self._redis.exists(keys.meta(user)):
+            if time.monotonic() > deadline:
+                raise ContestantFailedError(f"a comment did not show within {_TIMEOUT_SECONDS:.0f} s")
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -70,13 +70,19 @@ class Ground:
             redis.config_resetstat()
         asyncio.run(fill_catalogue(self.redis.url, self.workload.items))
 
-    def run(self, contestant: Contestant, batch: int, longest_seconds: float, **overrides: str) -> Run:
-        """Let a contestant work on the clicks from the beginning, until all are applied or the time is over."""
+    def run(
+        self, contestant: Contestant, batch: int, longest_seconds: float, *, workers: int = 1, **overrides: str
+    ) -> Run:
+        """Let a contestant work on the clicks from the beginning, until all are applied or the time is over.
+
+        With several ``workers``, its CPU is the sum of theirs.
+        """
         self.clear()
         size = batch if contestant.batches else 1
         environment = self.environment(MAX_POLL_RECORDS=str(batch), **overrides)
-        with running(contestant, environment) as process, Redis.from_url(self.redis.url) as redis:
-            first, last = self._watch(process, redis, longest_seconds)
+        with ExitStack() as stack, Redis.from_url(self.redis.url) as redis:
+            crew = [stack.enter_context(running(contestant, environment)) for _ in range(workers)]
+            first, last = self._watch(crew, redis, longest_seconds)
         events = last.events - first.events
         return Run(
             contestant.name,
@@ -90,14 +96,14 @@ class Ground:
         )
 
     def _watch(
-        self, process: "subprocess.Popen[bytes]", redis: Redis, longest_seconds: float
+        self, crew: "Sequence[subprocess.Popen[bytes]]", redis: Redis, longest_seconds: float
     ) -> tuple[Snapshot, Snapshot]:
         users = self.workload.user_names()
-        first = self._await_first(process, redis, users)
+        first = self._await_first(crew, redis, users)
         last, moved = first, first.at
         while True:
             time.sleep(_LOOK_SECONDS)
-            now = self._look(process, redis, users)
+            now = self._look(crew, redis, users)
             if now.events >= self.workload.events and last.events > first.events:
                 return first, last
             if now.events > last.events:
@@ -108,21 +114,23 @@ class Ground:
             if now.at - moved > _STALLED_SECONDS:
                 raise ContestantFailedError(f"nothing was applied for {_STALLED_SECONDS:.0f} s")
 
-    def _await_first(self, process: "subprocess.Popen[bytes]", redis: Redis, users: list[str]) -> Snapshot:
+    def _await_first(self, crew: "Sequence[subprocess.Popen[bytes]]", redis: Redis, users: list[str]) -> Snapshot:
         deadline = time.monotonic() + _START_SECONDS
-        while (now := self._look(process, redis, users)).events == 0:
+        while (now := self._look(crew, redis, users)).events == 0:
             if now.at > deadline:
                 raise ContestantFailedError(f"no event was applied within {_START_SECONDS:.0f} s")
             time.sleep(_START_LOOK_SECONDS)
         return now
 
-    def _look(self, process: "subprocess.Popen[bytes]", redis: Redis, users: list[str]) -> Snapshot:
-        if process.poll() is not None:
-            raise ContestantFailedError(f"ended with {process.returncode}")
+    def _look(self, crew: "Sequence[subprocess.Popen[bytes]]", redis: Redis, users: list[str]) -> Snapshot:
+        for process in crew:
+            if process.poll() is not None:
+                raise ContestantFailedError(f"ended with {process.returncode}")
         before = time.monotonic()
         events = applied(redis, users)
         at = (before + time.monotonic()) / 2
-        return Snapshot(at, events, cpu_seconds(process.pid), cpu_seconds(self.redis.pid), cpu_seconds(self.broker.pid))
+        worker = sum(cpu_seconds(process.pid) for process in crew)
+        return Snapshot(at, events, worker, cpu_seconds(self.redis.pid), cpu_seconds(self.broker.pid))
 
 
 @contextmanager

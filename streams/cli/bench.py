@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .shared import BAD_NEWS, Json, fail, print_json
+from .shared import BAD_NEWS, WRONG_USE, Json, fail, print_json
 
 _IMAGES = Path("deploy/images")
 Quick = Annotated[bool, typer.Option("--quick", help="a shorter run, for a first look: minutes instead of tens")]
@@ -90,18 +90,41 @@ def stages(*, batch: Annotated[int, typer.Option(help="clicks in a batch")] = 50
 
 
 @bench.command()
+def savings(*, quick: Quick = False, as_json: Json = False) -> None:
+    """Model calls for each 1,000 events: what gate, repeats and ledger make needless."""
+    _show("savings", _savings(quick=quick), as_json=as_json)
+
+
+@bench.command()
 def comments(
     *,
-    vllm: Annotated[str, typer.Option(help="base URL of a vLLM server, e.g. http://127.0.0.1:8000/v1")],
+    vllm: Annotated[str, typer.Option(help="base URL of a vLLM server; default: the first of PENCHANT_VLLM_URLS")] = "",
     model: Annotated[str, typer.Option(help="the model name it serves")] = "penchant",
+    offline_python: Annotated[
+        Path | None, typer.Option(help="interpreter of vLLM's environment: LLM.chat is measured too")
+    ] = None,
+    offline_model: Annotated[Path | None, typer.Option(help="folder of the model for LLM.chat")] = None,
     quick: Quick = False,
     as_json: Json = False,
 ) -> None:
-    """Comments from Kafka through vLLM to Redis, against a plain asyncio client on the same texts."""
+    """Comments from Kafka through vLLM to Redis, against a plain asyncio client and LLM.chat on the same prompts."""
     from streams.bench import comments as measurement
 
+    from .shared import settings
+
+    url = vllm or next(iter(settings().vllm_urls), "")
+    if not url or (offline_python is None) != (offline_model is None):
+        fail(WRONG_USE, "say where vLLM is (--vllm URL), and give --offline-python and --offline-model together")
+    offline = measurement.Offline(offline_python, offline_model) if offline_python and offline_model else None
     with _reporting() as tell:
-        result = measurement.measure(url=vllm, model=model, texts=100 if quick else 500, tell=tell)
+        result = measurement.measure(
+            url=url,
+            model=model,
+            texts=150 if quick else 600,
+            seconds=10.0 if quick else 60.0,
+            offline=offline,
+            tell=tell,
+        )
     _show("comments", result, as_json=as_json)
 
 
@@ -117,6 +140,7 @@ def everything(*, quick: Quick = False, as_json: Json = False) -> None:
         "freshness": _freshness(quick=quick),
         "scale": _scale(quick=quick),
         "startup": _startup(quick=quick),
+        "savings": _savings(quick=quick),
     }
     plot.throughput(result["clicks"], _IMAGES / "throughput.svg")
     plot.freshness(result["freshness"], _IMAGES / "freshness.svg")
@@ -175,6 +199,13 @@ def _scale(*, quick: bool) -> dict[str, Any]:
             longest_seconds=4.0 if quick else 15.0,
             tell=tell,
         )
+
+
+def _savings(*, quick: bool) -> dict[str, Any]:
+    from streams.bench import savings as measurement
+
+    with _reporting():
+        return measurement.measure(measurement.Stream(events=5_000 if quick else 100_000))
 
 
 def _startup(*, quick: bool) -> dict[str, Any]:

@@ -159,6 +159,9 @@ def train(
     learning_rate: Annotated[float, typer.Option(help="peak of the schedule")] = 1e-4,
     seed: Annotated[int, typer.Option(help="of order and augmentation")] = 7,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    lora_rank: Annotated[int, typer.Option(help="train adapters of this rank instead of all weights; 0: all")] = 0,
+    frozen_layers: Annotated[int, typer.Option(help="lowest layers that stay as they are")] = 0,
+    max_minutes: Annotated[float | None, typer.Option(help="end in this time, with a finished model")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint in OUT")] = False,
 ) -> None:
     """Fine-tune a small causal model for the one task.
@@ -179,6 +182,9 @@ def train(
         learning_rate=learning_rate,
         seed=seed,
         device=device,
+        lora_rank=lora_rank,
+        frozen_layers=frozen_layers,
+        max_minutes=max_minutes,
         resume=resume,
     )
     run_training(config)
@@ -191,4 +197,4 @@ def _settings(extractor: str | None) -> "Settings":
 def _build(effective: "Settings") -> "Extractor":
     from streams.runtime import extractor_of
 
-    return extractor_of(effective, redis=None)
+    return extractor_of(effective, ledger=None)

@@ -1,14 +1,19 @@
 """Commands about one user's profile: top, why, forget, pin, unpin, mute, unmute."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import Json, fail, print_json, reaching, settings
+from .shared import BAD_NEWS, UNREACHABLE, Json, fail, print_json, reaching, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress
+
     from profiles.reader import InterestReader
     from streams.settings import Settings
 
@@ -94,42 +99,91 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
 def forget(
     user: User, *, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False, as_json: Json = False
 ) -> None:
-    """Erase a user's profile, evidence and rules; a mark keeps late events from bringing it back."""
+    """Erase a user: profile, evidence, rules, readings of their texts, dead letters. Prints a receipt.
+
+    A mark keeps late events from bringing the profile back. The events in Kafka end with their topics' retention.
+    """
     effective = settings()
     if not yes and not as_json:
         typer.confirm(f"Erase all that is known of '{user}'?", abort=True)
-    with reaching(effective):
-        receipt = asyncio.run(_forget(effective, user))
-    receipt["published"] = _publish(effective, user, {"command": "forget", "occurred_at": receipt["at"]})
+    now = datetime.now(UTC)
+    with reaching(effective), _bars() as bars:
+        receipt = _erase(effective, user, now, bars)
     if as_json:
         print_json(receipt)
     else:
-        for key, entries in receipt["removed"].items():
-            typer.echo(f"removed {entries:>5} entries of {key}")
-        left = ", ".join(receipt["left"]) or "nothing"
-        typer.echo(f"scanned {receipt['scanned']} keys; what is left holds no interest: {left}")
-        if not receipt["published"]:
-            typer.echo("Kafka did not answer: other copies of the profile were not told; repeat when it does", err=True)
+        _show(receipt)
+    if receipt["dead_letters"] is None:
+        fail(
+            UNREACHABLE,
+            f"Kafka at {effective.kafka_bootstrap} does not answer: dead letters were not looked through, and other "
+            "copies may not have been told; start it or set PENCHANT_KAFKA_BOOTSTRAP, and repeat",
+        )
     if not receipt["verified"]:
-        fail(1, "a second scan still found interests: events newer than the command may have arrived; repeat it")
+        fail(BAD_NEWS, "a second scan still found something: events newer than the command may have come; repeat it")
 
 
-async def _forget(effective: "Settings", user: str) -> dict[str, Any]:
-    from streams.runtime import open_store
+def _erase(effective: "Settings", user: str, now: datetime, bars: "Progress") -> dict[str, Any]:
+    from kafka.errors import KafkaError
 
-    async with open_store(effective) as store:
-        before = await store.keys_of(user)
-        now = datetime.now(UTC)
-        receipt = await store.forget(user, int(now.timestamp() * 1_000_000))
-        left = await store.keys_of(user)
+    from streams import erasure
+
+    erased = asyncio.run(erasure.erase(effective, user, int(now.timestamp() * 1_000_000)))
+    published, taken, again = False, None, None
+    with suppress(KafkaError):  # the receipt says so
+        published = _publish(effective, user, {"command": "forget", "occurred_at": now.isoformat()})
+        if published:
+            taken, again = erasure.take_letters_back(effective, user, _advance(bars, "dead letters"))
+    found = asyncio.run(erasure.look_again(effective, user, _advance(bars, "ledger")))
     return {
         "user": user,
         "at": now.isoformat(),
-        "scanned": len(before),
-        "removed": dict(receipt.removed),
-        "left": left,
-        "verified": all(key.endswith((":meta", ":rules", ":seen")) for key in left),
+        "scanned": len(erased.scanned),
+        "removed": dict(erased.removed),
+        "readings": list(erased.readings),
+        "dead_letters": taken and {"seen": taken.seen, "taken_back": taken.found - taken.without_key},
+        "published": published,
+        "left": found.left,
+        "second_scan": {
+            "holding": list(found.holding),
+            "readings_seen": found.entries,
+            "readings": list(found.readings),
+            "dead_letters_seen": again and again.seen,
+            "dead_letters": again and again.found,
+        },
+        "verified": again is not None and not (found.holding or found.readings or again.found),
     }
+
+
+def _show(receipt: dict[str, Any]) -> None:
+    for key, entries in receipt["removed"].items():
+        typer.echo(f"removed {entries:>5} entries of {key}")
+    typer.echo(f"removed {len(receipt['readings']):>5} readings of texts that only this user wrote")
+    if letters := receipt["dead_letters"]:
+        typer.echo(f"took back {letters['taken_back']:>3} of {letters['seen']} dead letters")
+    again = receipt["second_scan"]
+    typer.echo(f"scanned {receipt['scanned']} keys, then again with {again['readings_seen']} readings; what is left:")
+    for key, why in receipt["left"].items():
+        typer.echo(f"  {key}: {why}")
+    if again["dead_letters"]:
+        typer.echo(f"  {again['dead_letters']} dead letters: they go with the retention of their topic")
+    typer.echo("  the user's events in Kafka: they go with the retention of their topics")
+
+
+def _bars() -> "Progress":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(console=Console(stderr=True), transient=True)
+
+
+def _advance(bars: "Progress", what: str) -> "Callable[[int, int], None]":
+    bar = bars.add_task(what, total=None)
+
+    def advance(done: int, total: int) -> None:
+        bars.update(bar, completed=done, total=total or None)
+
+    return advance
 
 
 def _ruling(ruling: str) -> Any:

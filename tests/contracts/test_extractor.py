@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from inference.embedded import EmbeddedExtractor
 from inference.extraction import Extraction, Extractor, Passage
 from inference.grounding import GroundingExtractor
-from inference.ledger import LedgerExtractor
+from inference.ledger import Ledger, LedgerExtractor
 from inference.preparation import prepare
 from inference.taxonomy import Taxonomy
 from inference.tiers import EstimatingExtractor, GateExtractor, build_extractor
@@ -47,8 +47,8 @@ async def extractor(request, embedded, redis_url):
             "grounded": lambda: GroundingExtractor(embedded, taxonomy),
             "gated": lambda: GateExtractor(embedded),
             "estimating": lambda: EstimatingExtractor(KeywordExtractor(), embedded),
-            "ledger": lambda: LedgerExtractor(embedded, redis, 60),
-            "built": lambda: build_extractor(redis=redis),
+            "ledger": lambda: LedgerExtractor(embedded, Ledger(redis, 60)),
+            "built": lambda: build_extractor(ledger=Ledger(redis, 60)),
             "vllm": lambda: GateExtractor(GroundingExtractor(vllm, taxonomy)),
         }[request.param]()
         yield made

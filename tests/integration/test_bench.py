@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import streams
-from streams.bench import clicks, memory, plot, reads
+from streams.bench import clicks, memory, plot, reads, savings
 from streams.bench.tables import clicks_table
 
 PEERS = ("faust", "faust_take", "quixstreams", "bytewax")
@@ -53,6 +53,15 @@ def test_evidence_and_the_duplicate_window_cost_memory():
         by_variant[name] for name in ("without_evidence_and_duplicate_window", "without_evidence", "with_evidence")
     )
     assert 500 < bare < plain < full
+
+
+def test_what_gate_repeats_and_ledger_save_adds_up():
+    result = savings.measure(savings.Stream(events=1_000))
+    assert result["share_avoided"] == pytest.approx(sum(result["by"].values()))
+    assert result["calls_per_thousand_events"] == pytest.approx(1000 * (1 - result["share_avoided"]))
+    assert all(share > 0 for share in result["by"].values())
+    never_the_same = savings.measure(savings.Stream(events=1_000, written=1.0, own=1.0))
+    assert never_the_same["by"]["ledger"] < 0.01
 
 
 def test_a_peer_that_cannot_be_installed_is_said_in_one_line(tmp_path):

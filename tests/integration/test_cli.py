@@ -85,9 +85,13 @@ def test_top_and_why(profile):
 async def test_forget_prints_a_receipt_and_leaves_no_interest(profile):
     result = penchant("forget", "u1", "--json", environment=profile)
     receipt = json.loads(result.stdout)
-    assert result.returncode == 0, result.stderr
-    assert receipt["verified"]
+    assert result.returncode == 3, "dead letters were not looked through"
+    assert "repeat" in result.stderr
     assert not receipt["published"]
+    assert not receipt["verified"]
+    assert receipt["dead_letters"] is None
+    assert receipt["second_scan"]["holding"] == []
+    assert set(receipt["left"]) == {keys.meta("u1"), keys.rules("u1"), keys.seen("u1")}
     assert receipt["removed"][keys.interests("u1", "like", "now")] == 1
     assert receipt["removed"][keys.why("u1")] == 2
     client = Redis.from_url(profile["PENCHANT_REDIS_URL"])

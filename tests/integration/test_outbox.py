@@ -67,8 +67,9 @@ async def test_updates_say_what_changed_and_dead_letters_why(broker, outbox):
             {"interest": "horror", "stance": "dislike", "horizon": "lasting", "weight": 1.0},
         ],
     }
-    letter = json.loads(read(broker.bootstrap, topic_names()[DEAD_LETTERS], b"k").value)
+    letter = json.loads(read(broker.bootstrap, topic_names()[DEAD_LETTERS], b"penchant.clicks.v1/3/7").value)
     assert (letter["reason"], letter["detail"], letter["field"]) == ("invalid_json", "no", "f")
     assert (letter["topic"], letter["partition"], letter["offset"]) == ("penchant.clicks.v1", 3, 7)
+    assert base64.b64decode(letter["key"]) == b"k"
     assert base64.b64decode(letter["value"]) == value
     assert base64.b64decode(letter["headers"]["h"]) == b"v"

@@ -10,12 +10,15 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from inference.catalogue import Catalogue
+from inference.extraction import Passage
+from inference.ledger import Ledger, LedgerExtractor
 from profiles.logs import Logs
 from profiles.model import Observation, Signal, Stance
 from profiles.policy import Policy
 from profiles.reader import InterestReader
 from profiles.store import ProfileStore
 from streams.embedded import EmbeddedRedis
+from tests.fakes import KeywordExtractor
 
 USERS = Path(__file__).parents[2] / "deploy/redis/users.acl"
 START = 1_795_000_000_000_000
@@ -58,7 +61,14 @@ async def test_the_writer_does_the_workers_work(filled):
     await store.retract("u2", "e2", START)
     assert sorted([user async for user, _ in store.users()]) == ["u1", "u2"]
     assert await store.keys_of("u2")
+    ledger = Ledger(client, 60)
+    for author in ("u1", "u2"):
+        await LedgerExtractor(KeywordExtractor(), ledger).extract([Passage("cats", author=author)])
+        await LedgerExtractor(KeywordExtractor(), ledger).extract([Passage(f"opera of {author}", author=author)])
+    assert len(await ledger.forget("u2")) == 1
+    assert (await ledger.search("u2")).owned == []
     await store.forget("u2", START)
+    assert await store.holding("u2") == []
     assert await Catalogue(client).find(["i1"]) == {}
     await Logs(client).names({"comments": "an-id"})
 
@@ -87,6 +97,7 @@ async def test_the_reader_reads(filled, server):
         "DEL pen:1:{u1}:like:now",
         "EXPIRE pen:1:{u1}:like:now 1",
         "GET pen:1:text:abc",
+        "SREM pen:1:{u1}:texts x",
         "GET other",
         "SCAN 0",
         "FCALL penchant_forget 1 pen:1:{u1} 1 x",

@@ -1,6 +1,7 @@
 """The store against the oracle, on a real server: batches, repeats, redelivery, commands."""
 
 import random
+from dataclasses import replace
 from math import log2
 
 import pytest
@@ -160,6 +161,49 @@ async def test_retract_takes_exactly_one_contribution_out(redis, store, referenc
     assert await store.retract("u", reference, START + 5 * MINUTE) == []
     await store.record("comments/0", [observation(shown[2], 0)])
     await assert_equals_oracle(redis, shown, Commands(retracted={("u", reference): START + 5 * MINUTE}))
+
+
+@pytest.mark.parametrize("reference", ["event", "item"])
+@pytest.mark.parametrize("seed", range(5))
+async def test_retract_leaves_all_the_others_as_they_were(redis, seed, reference):
+    """Several interests, stances and users, more than one event on the item, and a late one on it."""
+    store = ProfileStore(redis, Policy(evidence_per_interest=100))
+    await store.prepare()
+    rng = random.Random(seed)
+    shown = [replace(s, target=rng.choice(["book", "film", None])) for s in story(seed, events=60, users=3)]
+    target = next(s for s in shown if s.signals and s.target == "book")
+    ref = target.event_id if reference == "event" else "item:book"
+    at = max(s.at for s in shown) + MINUTE
+    late = replace(target, event_id="late", at=target.at + 1)
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
+    for _ in range(2):
+        await store.retract(target.user, ref, at)
+    await store.record("clicks/0", [observation(late, 1000)])
+    await assert_equals_oracle(redis, [*shown, late], Commands(retracted={(target.user, ref): at}))
+    why = await redis.hvals(keys.why(target.user))
+    assert not any(f'"event":"{target.event_id}"'.encode() in lines for lines in why)
+
+
+async def test_evidence_goes_with_its_age_and_the_profile_stays(redis):
+    day = 24 * 60 * MINUTE
+    store = ProfileStore(redis, Policy(evidence_age=3 * day))
+    await store.prepare()
+    shown = [
+        Shown("u", f'e{n} "at":1', START + n * day, (("a", "like", 1.0), (f"i{n}", "dislike", 1.0))) for n in range(9)
+    ]
+    for n, s in enumerate(shown):
+        await store.record("clicks/0", [observation(s, n)])
+    await assert_equals_oracle(redis, shown)
+    why = {name.decode(): lines.decode().split("\n") for name, lines in (await redis.hgetall(keys.why("u"))).items()}
+    assert set(why) == {"a", "i5", "i6", "i7", "i8"}
+    assert len(why["a"]) == 4
+
+
+async def test_evidence_is_kept_as_long_as_it_counts_where_nothing_else_is_asked(redis, store):
+    lasting = HALF_LIVES_US["lasting"]
+    for n, at in enumerate([START, START + 29 * lasting, START + 31 * lasting]):
+        await store.record("clicks/0", [observation(Shown("u", f"e{n}", at, ((f"i{n}", "like", 1.0),)), n)])
+        assert await redis.hlen(keys.why("u")) == min(n + 1, 2)
 
 
 async def test_a_forget_that_comes_again_takes_nothing_that_happened_since(redis, store):

@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+import structlog
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from streams import topics
@@ -54,7 +55,25 @@ def test_each_topic_keeps_what_its_readers_need(broker, own_names):
     told = {kinds[name]: {key: config["value"] for key, config in configs.items()} for name, configs in answer.items()}
     assert told["items"] == {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
     assert told["clicks"] == {"retention.ms": str(2 * 86_400_000), "message.timestamp.type": "LogAppendTime"}
+    assert told["dead-letters"]["cleanup.policy"] == "compact,delete"
+    assert told["dead-letters"]["retention.ms"] == str(14 * 86_400_000)
+    assert told["profile-updates"]["retention.ms"] == str(3 * 86_400_000)
     assert int(told["dead-letters"]["max.message.bytes"]) > 4 / 3 * 10 * 2**20, "a dead letter holds 10 MB in base64"
+
+
+def test_a_topic_that_keeps_its_records_otherwise_is_left_so_and_named(broker, own_names):
+    settings = settings_for(broker)
+    ensure_topics(settings)
+    if type(broker).__name__ != "ApacheKafka":
+        pytest.skip("the embedded broker does not tell the configuration of topics")
+    with structlog.testing.capture_logs() as logs:
+        ensure_topics(settings)
+    assert logs == []
+    with structlog.testing.capture_logs() as logs:
+        ensure_topics(settings.model_copy(update={"dead_letter_days": 5.0}))
+    (said,) = logs
+    assert (said["topic"], said["config"]) == (own_names["dead-letters"], "retention.ms")
+    assert (said["kept"], said["wanted"]) == (str(14 * 86_400_000), str(5 * 86_400_000))
 
 
 def test_a_refusal_says_what_to_create_by_hand(broker, own_names):

@@ -8,9 +8,9 @@ from inference.embedded.clauses import halves
 from inference.embedded.commands import without_commands
 from inference.embedded.cues import cues
 from inference.embedded.head import Calibration
-from inference.embedded.lexicon import Lexicon
 from inference.embedded.linear import fit_softmax
 from inference.extraction import Passage, Tier
+from inference.lexicon import Lexicon
 from inference.preparation import prepare
 from inference.taxonomy import Taxonomy
 from profiles.model import Stance

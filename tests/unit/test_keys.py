@@ -18,5 +18,7 @@ def test_golden_keys():
     assert keys.why("a{b}%", "pen:1") == "pen:1:{a%7Bb%7D%25}:why"
     assert keys.meta("u1") == "pen:1:{u1}:meta"
     assert keys.rules("u1") == "pen:1:{u1}:rules"
+    assert keys.texts("u1") == "pen:1:{u1}:texts"
+    assert keys.texts("u1") in keys.all_of("u1", ["now"])
     assert keys.item("i1") == "pen:1:item:i1"
     assert keys.text("0a") == "pen:1:text:0a"

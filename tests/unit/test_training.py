@@ -7,7 +7,7 @@ import pytest
 
 from inference import prompt
 from inference.taxonomy import Taxonomy
-from inference.training import TrainingConfig, examples, score, train
+from inference.training import TrainingConfig, examples, score, train, vocabulary
 
 ROWS = [
     {"text": "周杰伦的歌循环到半夜", "gold": [{"concepts": ["338"], "entities": ["周杰伦"], "stance": "like"}]},
@@ -56,9 +56,14 @@ def test_the_split_is_the_same_for_the_same_seed_and_loses_nothing():
     assert sorted(e.text for e in training + held) == sorted(e.text for e in made)
 
 
-def test_every_concept_is_named_once():
-    made = examples.aliases(1, random.Random(1))
+def test_every_concept_has_its_short_texts():
+    made = vocabulary.short_texts(2, random.Random(1))
     assert {json.loads(e.answer)[0]["c"] for e in made} == {c.slug for c in Taxonomy.load().concepts}
+    interests = [json.loads(e.answer) for e in made]
+    assert all(i["e"] in e.text for e, found in zip(made, interests, strict=True) for i in found)
+    contrasts = [found for found in interests if len(found) == 2]
+    assert 50 < len(contrasts) < len(made) / 3
+    assert all({i["s"] for i in found} == {"like", "dislike"} for found in contrasts)
 
 
 def test_typos_leave_entities_whole():
@@ -115,12 +120,21 @@ def tiny_model(tmp_path):
     return folder
 
 
-def test_a_whole_run(tiny_model, tmp_path, data):
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_a_whole_run(tiny_model, tmp_path, data, lora_rank):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     out = tmp_path / "out"
     config = TrainingConfig(
-        base=tiny_model, out=out, data=(data,), epochs=3, batch_size=4, aliases=0, learning_rate=1e-2, patience=9
+        base=tiny_model,
+        out=out,
+        data=(data,),
+        epochs=3,
+        batch_size=4,
+        short_texts=0,
+        learning_rate=1e-2,
+        patience=9,
+        lora_rank=lora_rank,
     )
     metrics = train(config)
     log = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
@@ -142,7 +156,7 @@ def test_a_run_that_was_stopped_goes_on(tiny_model, tmp_path, data, monkeypatch)
     from inference.training import run
 
     out = tmp_path / "out"
-    config = TrainingConfig(base=tiny_model, out=out, data=(data,), epochs=2, batch_size=4, aliases=0, patience=9)
+    config = TrainingConfig(base=tiny_model, out=out, data=(data,), epochs=2, batch_size=4, short_texts=0, patience=9)
     keep = run._Run._keep_state
 
     def keep_and_stop(self):

@@ -60,7 +60,7 @@ class Lexicon:
 @cache
 def lexicon_rows() -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
     """The table of words: slug of the concept, well-known names in its field, everyday words of it."""
-    table = files("inference").joinpath("data", "embedded", "words.tsv").read_text("utf-8").splitlines()[1:]
+    table = files("inference").joinpath("data", "words.tsv").read_text("utf-8").splitlines()[1:]
     rows = (line.split("\t") for line in table)
     return tuple((slug, _parts(names), _parts(words)) for slug, names, words in rows)
 

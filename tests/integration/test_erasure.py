@@ -1,0 +1,122 @@
+"""A user is forgotten: what they wrote, what was read in it, what was rejected of it; and nothing of anybody else's."""
+
+import asyncio
+import json
+
+import pytest
+from redis.asyncio import Redis
+
+from inference.ledger import Ledger, LedgerExtractor
+from profiles import keys
+from profiles.policy import Policy
+from profiles.store import ProfileStore
+from streams.demo.feed import publish_file, wait_until_done
+from streams.demo.stack import running_stack
+from streams.erasure import look_again
+from streams.events import Command, CommandKind, Comment, CommentKind
+from streams.intake import Placed
+from streams.observer import Recorder
+from streams.pipeline import CommandHandler, ProfileHandler
+from streams.reading import CommentReader, TextReader
+from tests.fakes import KeywordExtractor
+
+START = 1_795_000_000_000_000
+MINUTE = 60 * 10**6
+
+
+class Copy:
+    """One copy of the profiles, as a worker keeps it: comments and commands in, by hand."""
+
+    def __init__(self, redis):
+        self.redis = redis
+        self.store = ProfileStore(redis, Policy())
+        self.ledger = Ledger(redis, 60)
+        reader = CommentReader(TextReader(LedgerExtractor(KeywordExtractor(), self.ledger), Recorder()))
+        self.comments = ProfileHandler(reader.observe, self.store, ledger=self.ledger)
+        self.commands = CommandHandler(self.store, self.ledger)
+        self.offset = 0
+
+    async def write(self, user, text, minute):
+        self.offset += 1
+        event = Comment(
+            event_id=f"e{self.offset}",
+            user_id=user,
+            occurred_at=START + minute * MINUTE,
+            kind=CommentKind.COMMENT,
+            text=text,
+        )
+        placed = [Placed(0, self.offset, START, event)]
+        for _ in range(2):  # as if redelivered
+            await self.comments.write("comments/0", await self.comments.read(placed))
+
+    async def forget(self, user, minute):
+        command = Command(event_id="k", user_id=user, occurred_at=START + minute * MINUTE, command=CommandKind.FORGET)
+        await self.commands.write("commands/0", [command])
+
+    async def readings(self, user):
+        return (await self.ledger.search(user)).owned
+
+
+@pytest.fixture
+async def copy(redis_url):
+    client = Redis.from_url(redis_url)
+    copy = Copy(client)
+    await copy.store.prepare()
+    yield copy
+    await client.aclose()
+
+
+async def test_a_command_takes_profile_evidence_and_readings_and_leaves_the_others(copy):
+    await copy.write("ann", "my cats", 0)
+    await copy.write("ann", "opera for all", 1)
+    await copy.write("bob", "opera for all", 2)
+    await copy.forget("ann", 3)
+    assert await copy.readings("ann") == []
+    assert (await copy.ledger.search("bob")).entries == 1
+    assert set(await copy.store.keys_of("ann")) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
+    assert await copy.redis.exists(keys.why("bob")) == 1
+
+
+async def test_a_comment_that_comes_after_its_user_was_forgotten_leaves_no_reading_behind(copy):
+    await copy.write("ann", "my cats", 0)
+    await copy.forget("ann", 3)
+    await copy.write("ann", "my horror novel", 2)
+    assert await copy.readings("ann") == []
+    assert not await copy.redis.exists(keys.texts("ann"), keys.why("ann"))
+    await copy.write("ann", "my opera", 4)
+    assert len(await copy.readings("ann")) == 1
+
+
+@pytest.mark.parametrize("dies_in", ["ledger", "store"])
+async def test_a_worker_that_dies_between_the_steps_ends_the_same(copy, monkeypatch, dies_in):
+    async def die(*_):
+        raise ConnectionError
+
+    await copy.write("ann", "my cats", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(copy, dies_in), "forget", die)
+        with pytest.raises(ConnectionError):
+            await copy.forget("ann", 3)
+    for _ in range(2):
+        await copy.forget("ann", 3)
+        assert await copy.readings("ann") == []
+        assert set(await copy.store.keys_of("ann")) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
+
+
+def test_a_worker_that_reads_the_command_from_kafka_does_it_whichever_topic_it_reads_first(tmp_path):
+    at = START // 1000
+    texts = {"ann": ["I love science fiction", "My cat is the love of my life"], "bob": ["I love science fiction"]}
+    comments = [
+        {"event_id": f"{user}{n}", "user_id": user, "occurred_at": at, "kind": "comment", "text": text}
+        for user, written in texts.items()
+        for n, text in enumerate(written)
+    ]
+    command = {"event_id": "k", "user_id": "ann", "occurred_at": at + 1, "command": "forget"}
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(json.dumps(event) for event in [*comments, command]))
+    with running_stack({}) as stack:
+        wait_until_done(stack, publish_file(path, stack.settings), lambda *_: None)
+        found = asyncio.run(look_again(stack.settings, "ann"))
+        assert set(found.left) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
+        assert (found.holding, found.readings) == ([], [])
+        assert asyncio.run(look_again(stack.settings, "bob")).holding
