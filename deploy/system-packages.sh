@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Install what the tests use of Debian: promtool (package prometheus) and Chromium.
+# Install what the tests use of Debian: promtool (package prometheus), Chromium, and a Redis that was built with TLS
+# (package redis-tools holds the server's binary and starts none).
 # Without the right to install, the tests that need them are skipped, and say so.
 set -euo pipefail
 
 missing=()
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v chromium >/dev/null || missing+=(chromium)
+command -v redis-server redis-check-rdb >/dev/null || missing+=(redis-tools)
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
 if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import signal
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -15,6 +14,7 @@ import structlog
 from faust.types.auth import CredentialsT
 from yarl import URL
 
+from .connections import kafka_options
 from .lanes import Lanes
 from .record_batches import Partition
 from .settings import Settings
@@ -191,23 +191,8 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(*_GC_THRESHOLD)
 
 
-def kafka_client_options(settings: Settings) -> dict[str, Any]:
-    """Connection options for any client of aiokafka."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": [address.strip() for address in settings.kafka_bootstrap.split(",")],
-        "security_protocol": settings.kafka_security,
-    }
-    if settings.kafka_security.endswith("SSL"):
-        options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca_file)
-    if settings.kafka_security.startswith("SASL"):
-        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        options["sasl_plain_username"] = settings.kafka_username
-        options["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
-    return options
-
-
 def _credentials(settings: Settings) -> CredentialsT | None:
-    options = kafka_client_options(settings)
+    options = kafka_options(settings)
     context = options.get("ssl_context")
     if settings.kafka_security.startswith("SASL"):
         return faust.SASLCredentials(

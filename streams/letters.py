@@ -14,9 +14,10 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from .aliases import normalise
+from .connections import kafka_options
 from .events import DeadLetter, TopicKind
 from .settings import Settings
-from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, TopicError, kafka_python_options, topic_names
+from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, TopicError, topic_names
 
 _POLL_MS = 500
 _FLUSH_SECONDS = 60.0
@@ -63,7 +64,7 @@ def open_consumer(settings: Settings, group: str | None) -> tuple[KafkaConsumer,
     Raises TopicError where there is no such topic.
     """
     consumer = KafkaConsumer(
-        **kafka_python_options(settings),
+        **kafka_options(settings),
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
@@ -160,7 +161,7 @@ def sweep(settings: Settings, user: str, *, take_back: bool = True, progress: Pr
 
 def _take_back(settings: Settings, places: list[tuple[int, bytes]]) -> None:
     topic = topic_names()[DEAD_LETTERS]
-    producer = KafkaProducer(**kafka_python_options(settings), acks="all")
+    producer = KafkaProducer(**kafka_options(settings), acks="all")
     try:
         sending = [producer.send(topic, key=key, partition=partition) for partition, key in places]
         producer.flush(timeout=_FLUSH_SECONDS)

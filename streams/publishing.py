@@ -9,10 +9,11 @@ from typing import Any, Self
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from .connections import kafka_complaint, kafka_options
 from .decoding import Decoder, kind_of
 from .events import Item, Rejected, Tombstone, TopicKind
 from .settings import Settings
-from .topics import kafka_python_options, topic_names
+from .topics import topic_names
 
 
 class InvalidEventError(ValueError):
@@ -37,12 +38,10 @@ class Publisher:
         }
         try:
             self._producer = KafkaProducer(
-                **kafka_python_options(settings), linger_ms=5, retries=5, max_request_size=64 * 1024 * 1024
+                **kafka_options(settings), linger_ms=5, retries=5, max_request_size=64 * 1024 * 1024
             )
         except KafkaError as error:
-            raise PublishError(
-                f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__})"
-            ) from error
+            raise PublishError(kafka_complaint(settings)) from error
 
     def send(self, event: bytes | dict[str, Any]) -> None:
         """Check an event and publish it. Raises InvalidEventError; nothing is sent then."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from kafka import KafkaProducer
 from kafka.structs import OffsetAndMetadata
 
+from .connections import kafka_options
 from .events import DeadLetter, Reason
 from .letters import Progress, open_consumer, standing
 from .settings import Settings
-from .topics import DEAD_LETTER_BYTES, kafka_python_options
+from .topics import DEAD_LETTER_BYTES
 
 _FLUSH_SECONDS = 60.0
 
@@ -38,7 +39,7 @@ def replay_dead_letters(
     recognised by its event id.
     """
     consumer, ends = open_consumer(settings, f"{settings.consumer_group}.replay.{reason}")
-    producer = KafkaProducer(**kafka_python_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
+    producer = KafkaProducer(**kafka_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
     try:
         replayed = Replayed(reason)
         for letter in standing(consumer, ends, progress):

@@ -21,7 +21,8 @@ from profiles.policy import MICROSECONDS, Horizon, Policy
 from profiles.reader import AsyncInterestReader
 from profiles.store import ProfileStore
 
-from .app import PenchantApp, build_app, kafka_client_options, run_app
+from .app import PenchantApp, build_app, run_app
+from .connections import kafka_options, redis_client
 from .decoding import Decoder
 from .dependencies import Watch, dependency_checks
 from .events import TopicKind
@@ -132,7 +133,7 @@ def extractor_of(settings: Settings, ledger: Ledger | None) -> Extractor:
 @contextlib.asynccontextmanager
 async def open_copy(settings: Settings) -> AsyncIterator[tuple[ProfileStore, Ledger]]:
     """The profiles and the ledger over a connection of their own, for commands."""
-    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    redis = redis_client(settings)
     try:
         store = ProfileStore(redis, policy_of(settings))
         await store.prepare()
@@ -150,7 +151,7 @@ def topic_ids(topics: Mapping[str, TopicInfo]) -> dict[str, str | None]:
 async def accept_logs(settings: Settings) -> list[str]:
     """Take recreated topics for new logs. Returns the kinds of topic that were."""
     topics = await asyncio.to_thread(ensure_topics, settings)
-    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    redis = redis_client(settings)
     try:
         return await Logs(redis).accept(topic_ids(topics))
     finally:
@@ -181,8 +182,8 @@ async def run_worker(
     """
     policy = policy_of(settings)
     topics = await asyncio.to_thread(ensure_topics, settings)
-    redis = Redis.from_url(settings.redis_url.get_secret_value())
-    producer = AIOKafkaProducer(**kafka_client_options(settings), max_request_size=DEAD_LETTER_BYTES)
+    redis = redis_client(settings)
+    producer = AIOKafkaProducer(**kafka_options(settings), max_request_size=DEAD_LETTER_BYTES)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(redis.aclose)
         stack.push_async_callback(producer.stop)

@@ -1,13 +1,17 @@
 """Every setting of Penchant: environment variables named ``PENCHANT_...``, the same for every command."""
 
 import os
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PENCHANT_"
+REDIS_TLS = "rediss://"
+_PASSWORD_IN_QUERY = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 Commas = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -27,9 +31,11 @@ class Settings(BaseSettings):
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
         "SCRAM-SHA-512", description="SASL mechanism where the security protocol is SASL"
     )
-    kafka_username: str | None = Field(None, description="SASL user")
-    kafka_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_username: str | None = Field(None, validate_default=True, description="SASL user")
+    kafka_password: SecretStr | None = Field(None, validate_default=True, description="SASL password")
     kafka_ca_file: str | None = Field(None, description="PEM file of the authority that signed the brokers")
+    kafka_cert_file: str | None = Field(None, description="PEM file of our certificate, where the brokers ask for one")
+    kafka_key_file: str | None = Field(None, description="PEM file of its key, where that is not in the same file")
     consumer_group: str = Field("penchant", description="Kafka consumer group; one group is one copy of the profiles")
     partitions: int = Field(8, ge=1, description="partitions of topics that the worker creates")
     replication: int = Field(-1, description="replicas of topics that the worker creates; -1 leaves it to the broker")
@@ -47,7 +53,12 @@ class Settings(BaseSettings):
         300.0, ge=0, description="how far an event may lie after its Kafka timestamp before it is clamped to that"
     )
 
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis >= 7 or Valkey >= 7.2")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Redis >= 7 or Valkey >= 7.2; rediss:// for TLS"
+    )
+    redis_ca_file: str | None = Field(None, description="PEM file of the authority that signed the Redis server")
+    redis_cert_file: str | None = Field(None, description="PEM file of our certificate, where Redis asks for one")
+    redis_key_file: str | None = Field(None, description="PEM file of its key, where that is not in the same file")
     horizons: str = Field("now=6h,lasting=30d", description="time scales, name=half-life with h or d, one to four")
     max_interests: int = Field(500, ge=10, description="most interests in one set of a profile")
     evidence_per_interest: int = Field(5, ge=0, description="pieces of evidence kept for each interest")
@@ -95,6 +106,46 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(value.get_secret_value())
+            bad = parts.port == 0 or parts.scheme not in {"redis", "rediss", "unix"}
+        except ValueError:  # its text would show a part of the password
+            bad = True
+        if bad:
+            msg = "is not redis://USER:PASSWORD@HOST:PORT/0 (percent-encode what is special in a password)"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("kafka_username", "kafka_password")
+    @classmethod
+    def _check_sasl(cls, value: object, info: ValidationInfo) -> object:
+        security = str(info.data.get("kafka_security"))
+        if value is None and security.startswith("SASL"):
+            msg = f"PENCHANT_KAFKA_SECURITY={security} needs it"
+            raise ValueError(msg)
+        return value
+
+    @field_validator(
+        *("kafka_ca_file", "kafka_cert_file", "kafka_key_file", "redis_ca_file", "redis_cert_file", "redis_key_file")
+    )
+    @classmethod
+    def _check_tls_file(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        try:
+            Path(value).open().close()
+        except OSError as error:
+            msg = f"'{value}' cannot be read ({error.strerror})"
+            raise ValueError(msg) from None
+        url = info.data.get("redis_url")
+        if str(info.field_name).startswith("redis") and url and not url.get_secret_value().startswith(REDIS_TLS):
+            msg = "PENCHANT_REDIS_URL does not ask for TLS: write rediss://"
+            raise ValueError(msg)
+        return value
+
     @field_validator("kafka_bootstrap")
     @classmethod
     def _check_bootstrap(cls, value: str) -> str:
@@ -120,9 +171,10 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def masked_url(url: SecretStr) -> str:
-    """A URL without its password, for people and logs."""
+    """A URL without passwords, for people and logs."""
     parts = urlsplit(url.get_secret_value())
+    query = _PASSWORD_IN_QUERY.sub("********", parts.query)
     if parts.password is None:
-        return urlunsplit(parts)
+        return urlunsplit(parts._replace(query=query))
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:********@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:********@{host}", query=query))

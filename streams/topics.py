@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import structlog
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
@@ -15,6 +14,7 @@ from kafka.errors import (
     for_code,
 )
 
+from .connections import kafka_complaint, kafka_options
 from .events import DEAD_LETTERS_TOPIC, PROFILE_UPDATES_TOPIC, TOPICS, TopicKind
 from .settings import Settings
 
@@ -51,21 +51,6 @@ def topic_names() -> Mapping[str, str]:
     return _NAMES
 
 
-def kafka_python_options(settings: Settings) -> dict[str, Any]:
-    """Connection options for any client of kafka-python."""
-    options: dict[str, Any] = {
-        "bootstrap_servers": [address.strip() for address in settings.kafka_bootstrap.split(",")],
-        "security_protocol": settings.kafka_security,
-    }
-    if settings.kafka_security.endswith("SSL"):
-        options["ssl_cafile"] = settings.kafka_ca_file
-    if settings.kafka_security.startswith("SASL"):
-        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        options["sasl_plain_username"] = settings.kafka_username
-        options["sasl_plain_password"] = settings.kafka_password and settings.kafka_password.get_secret_value()
-    return options
-
-
 def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
     """Create the topics that are missing; tell partitions and id of every one, by topic name.
 
@@ -74,13 +59,10 @@ def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
     names = list(topic_names().values())
     try:
         admin = KafkaAdminClient(
-            **kafka_python_options(settings), client_id="penchant-topics", bootstrap_timeout_ms=_DEADLINE_MS
+            **kafka_options(settings), client_id="penchant-topics", bootstrap_timeout_ms=_DEADLINE_MS
         )
     except KafkaError as error:
-        raise TopicError(
-            f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__}): "
-            "start it, or set PENCHANT_KAFKA_BOOTSTRAP"
-        ) from error
+        raise TopicError(kafka_complaint(settings)) from error
     try:
         known = _describe(admin, names)
         _tell_other_retention(admin, known, settings)

@@ -45,21 +45,28 @@ class ApacheKafka(ServerProcess):
     def __init__(self, home: Path) -> None:
         super().__init__()
         self._home = home
+        self.controller = 0
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    def properties(self) -> str:
+        return PROPERTIES.format(port=self.port, controller=self.controller, folder=self.folder)
+
+    def format_options(self) -> Sequence[str]:
+        return ()
+
     def prepare(self) -> None:
-        text = PROPERTIES.format(port=self.port, controller=free_port(), folder=self.folder)
+        self.controller = free_port()
         properties = self.folder / "server.properties"
-        properties.write_text(text)
+        properties.write_text(self.properties())
         storage = str(self._home / "bin" / "kafka-storage.sh")
         environment = self.environment()
         cluster = subprocess.run(
             [storage, "random-uuid"], env=environment, capture_output=True, text=True, check=True
         ).stdout.strip()
-        command = [storage, "format", "--standalone", "-t", cluster, "-c", str(properties)]
+        command = [storage, "format", "--standalone", "-t", cluster, "-c", str(properties), *self.format_options()]
         subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, check=True)
 
     def environment(self) -> dict[str, str]:
@@ -70,7 +77,7 @@ class ApacheKafka(ServerProcess):
 
     def answers(self) -> bool:
         """A broker that speaks may not be part of its cluster yet, so ask for that too."""
-        if not speaks_kafka(self.port):
+        if not speaks_kafka(int(self.bootstrap.rpartition(":")[2])):
             return False
         try:
             admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=2000)

@@ -117,14 +117,13 @@ class _StoryPlayer:
     """Publishes the story beat by beat and measures how long each event takes to show."""
 
     def __init__(self, stack: "Stack", view: "View", console: "Console", *, quiet: bool) -> None:
-        from redis import Redis
-
+        from streams.connections import blocking_redis_client
         from streams.demo.story import beats
         from streams.publishing import Publisher
 
         self._beats = list(beats())
         self._publisher = Publisher(stack.settings)
-        self._redis = Redis.from_url(stack.settings.redis_url.get_secret_value())
+        self._redis = blocking_redis_client(stack.settings)
         self._view = view
         self._console = console
         self._quiet = quiet
@@ -176,8 +175,9 @@ def _told(event: dict[str, Any]) -> str:
 
 def _reader(stack: "Stack") -> "InterestReader":
     from profiles.reader import InterestReader
+    from streams.connections import blocking_redis_client
 
-    return InterestReader.from_url(stack.settings.redis_url.get_secret_value())
+    return InterestReader(blocking_redis_client(stack.settings))
 
 
 def _footer(stack: "Stack") -> list[str]:

@@ -210,7 +210,8 @@ def _publish(effective: "Settings", user: str, body: dict[str, Any]) -> bool:
 
 def _reader(effective: "Settings") -> "InterestReader":
     from profiles.reader import InterestReader
+    from streams.connections import blocking_redis_client
     from streams.runtime import policy_of
 
     horizons = {h.name: h.half_life / 1_000_000 for h in policy_of(effective).horizons}
-    return InterestReader.from_url(effective.redis_url.get_secret_value(), horizons=horizons)
+    return InterestReader(blocking_redis_client(effective), horizons=horizons)

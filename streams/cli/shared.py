@@ -50,16 +50,11 @@ def reaching(settings: "Settings") -> Iterator[None]:
     from kafka.errors import KafkaError
     from redis.exceptions import RedisError
 
-    from streams.settings import masked_url
+    from streams.connections import kafka_complaint, redis_complaint
 
     try:
         yield
     except RedisError as error:
-        url = masked_url(settings.redis_url)
-        fail(UNREACHABLE, f"Redis at {url} does not answer ({error}): start it, or set PENCHANT_REDIS_URL")
-    except (KafkaError, AioKafkaError) as error:
-        fail(
-            UNREACHABLE,
-            f"Kafka at {settings.kafka_bootstrap} does not answer ({type(error).__name__}): "
-            "start it, or set PENCHANT_KAFKA_BOOTSTRAP",
-        )
+        fail(UNREACHABLE, redis_complaint(settings, error))
+    except (KafkaError, AioKafkaError):
+        fail(UNREACHABLE, kafka_complaint(settings))

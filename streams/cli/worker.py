@@ -71,6 +71,8 @@ def config(
         value = getattr(effective, name)
         if name == "redis_url":
             value = masked_url(value)
+        elif name == "vllm_urls":
+            value = tuple(masked_url(SecretStr(url)) for url in value)
         elif isinstance(value, SecretStr):
             value = "********"
         source = "environment" if PREFIX + name.upper() in {n.upper() for n in os.environ} else "default"

@@ -12,6 +12,7 @@ from profiles import keys
 from profiles.decay import weight_at
 from profiles.model import Stance
 from profiles.reader import InterestReader
+from streams.connections import blocking_redis_client
 from streams.decoding import kind_of, normalise
 from streams.events import TopicKind
 from streams.instants import rfc3339
@@ -64,7 +65,7 @@ def wait_until_done(stack: Stack, events: int, progress: Callable[[int, int], An
 def result(stack: Stack, events: int) -> dict[str, Any]:
     """Counts, latency and the profiles of all users, weighed at the newest event time of the file."""
     metrics = stack.metrics()
-    with Redis.from_url(stack.settings.redis_url.get_secret_value()) as redis:
+    with blocking_redis_client(stack.settings) as redis:
         newest = _newest_by_user(redis)
         at = max(newest.values(), default=0)
         users = {user: _profile(redis, stack.settings, user, own, at) for user, own in sorted(newest.items())}

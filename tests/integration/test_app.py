@@ -9,11 +9,11 @@ import faust
 import pytest
 from kafka.admin import KafkaAdminClient
 
-from streams.app import _credentials, build_app, kafka_client_options, run_app
+from streams.app import _credentials, build_app, run_app
+from streams.connections import kafka_options
 from streams.embedded import free_port
 from streams.lanes import Lanes
 from streams.settings import Settings
-from streams.topics import kafka_python_options
 
 
 async def nothing(_):
@@ -71,15 +71,13 @@ def test_credentials_reach_every_client():
         kafka_username="u",
         kafka_password="p",  # noqa: S106
     )
-    ours = kafka_client_options(settings)
+    ours = kafka_options(settings)
     assert (ours["sasl_mechanism"], ours["sasl_plain_username"], ours["sasl_plain_password"]) == (
         "SCRAM-SHA-256",
         "u",
         "p",
     )
     assert isinstance(ours["ssl_context"], ssl.SSLContext)
-    theirs = kafka_python_options(settings)
-    assert (theirs["security_protocol"], theirs["sasl_plain_password"]) == ("SASL_SSL", "p")
     credentials = _credentials(settings)
     assert (credentials.protocol.value, credentials.mechanism.value, credentials.password) == (
         "SASL_SSL",
