@@ -8,7 +8,7 @@ CONSTRAINTS := deploy/constraints.txt
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults fuzz model test-vllm clean
+.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults fuzz fuzz-coverage model test-vllm clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ faults: setup-test ## seeded fault schedules on real parts (long)
 
 fuzz: setup-test ## a million bad inputs through decoder, store and parser (long)
 	$(BIN)/python -m tests.faults.fuzz
+
+fuzz-coverage: setup-test ## a coverage-guided fuzzer on decoder, model answers and web page (minutes)
+	$(PIP) install -q -c $(CONSTRAINTS) -e '.[fuzz]'
+	$(BIN)/python -m tests.faults.coverage
 
 include deploy/vllm/model.mk
 

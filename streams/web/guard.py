@@ -64,7 +64,7 @@ class Guard:
                     headers[name] = value
             await send(message)
 
-        answer = self._refuse(Request(scope)) or self._app
+        answer = _unreadable(scope) or self._refuse(Request(scope)) or self._app
         await answer(scope, receive, send_with_headers)
 
     def _refuse(self, request: Request) -> Response | None:
@@ -90,3 +90,12 @@ class Guard:
             401,
             {"WWW-Authenticate": "Bearer"},
         )
+
+
+def _unreadable(scope: Scope) -> Response | None:
+    """The answer to a query that nothing behind could decode."""
+    try:
+        scope["query_string"].decode()
+    except UnicodeDecodeError:
+        return PlainTextResponse("the query is not UTF-8: percent-encode it\n", 400)
+    return None

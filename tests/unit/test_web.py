@@ -163,6 +163,18 @@ async def test_the_token_opens_page_and_api_and_nothing_else_does(reader):
         assert (await client.get("/")).status_code == 200
 
 
+async def test_a_query_of_raw_bytes_is_refused_before_anything_stumbles_over_it(reader):
+    """As HTTP it is wrong, but not every server refuses it; found by tests/faults/coverage.py."""
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/api/profile", "query_string": b"us\xe5r=u1", "headers": []}
+    await create_web(state_of(reader))(scope, None, send)
+    assert sent[0]["status"] == 400
+
+
 async def test_every_answer_carries_headers_that_allow_our_own_files_only(reader):
     async with client_of(state_of(reader)) as client:
         for path in ("/", "/static/page.js", "/api/users", "/nowhere"):
