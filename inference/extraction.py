@@ -91,6 +91,15 @@ class Extractor(Protocol):
         ...
 
 
+@runtime_checkable
+class Estimator(Extractor, Protocol):
+    """An extractor in this process that can also say what a text may be about."""
+
+    async def likely(self, text: str) -> tuple[str, ...]:
+        """Slugs of the concepts that the text is likeliest about, the likeliest first."""
+        ...
+
+
 class Overloaded(Exception):  # noqa: N818 - a state to wait out, not an error
     """The extractor cannot take work now. ``retry_after`` is in seconds."""
 

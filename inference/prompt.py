@@ -8,7 +8,7 @@ from typing import Any
 
 from profiles.model import Stance
 
-PROMPT_VERSION = "p1"
+PROMPT_VERSION = "p2"
 SCHEMA_VERSION = "s1"
 
 MAX_INTERESTS = 3
@@ -44,15 +44,22 @@ def enclosed(text: str) -> str:
 
 
 def messages(
-    text: str, *, style: Style = Style.TUNED, context: str = "", concepts: Iterable[str] = ()
+    text: str,
+    *,
+    style: Style = Style.TUNED,
+    likely: Iterable[str] = (),
+    context: str = "",
+    concepts: Iterable[str] = (),
 ) -> list[dict[str, str]]:
     """The chat messages for one text.
 
-    A tuned model sees the text alone. A plain one sees the instructions and the ``concepts`` to choose from first, the
-    same for every text so that a prefix cache holds them, then text and context as a JSON object.
+    A tuned model sees the text and, on a line of its own, the concepts that are ``likely``, the likeliest first: a
+    small model that cannot know hundreds of concepts can choose among a few. A plain one sees the instructions and
+    all ``concepts`` first, the same for every text so that a prefix cache holds them, then text and context as a JSON
+    object.
     """
     if style is Style.TUNED:
-        return [{"role": "user", "content": enclosed(text)}]
+        return [{"role": "user", "content": f"{enclosed(text)}\n{' '.join(likely)}".rstrip()}]
     given = {"text": enclosed(text)} | ({"about": enclosed(context)} if context else {})
     return [
         {"role": "system", "content": _INSTRUCTIONS + " ".join(concepts)},

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from inference import parsing, prompt
-from inference.extraction import BAD_ANSWER, Extraction, Extractor, Overloaded, Passage, Tier
+from inference.extraction import BAD_ANSWER, Estimator, Extraction, Overloaded, Passage, Tier
 from inference.prompt import Style
 from inference.taxonomy import Taxonomy
 from inference.vllm_servers import Server, Servers
@@ -59,8 +59,9 @@ class VllmExtractor:
 
     ``urls`` are base URLs ending in /v1, ``concurrency`` counts requests in flight to each of them. A failed request
     is retried on the server with the fewest in flight; one whose answer is garbage once, then ``fallback`` reads the
-    passage. A server that lists MODEL@TAG beside MODEL serves a model trained for that prompt and schema: another tag
-    than ours is refused, and without one the model is told the task in the prompt.
+    passage. The fallback also names the concepts that a tuned model chooses from. A server that lists MODEL@TAG beside
+    MODEL serves a model trained for that prompt and schema: another tag than ours is refused, and without one the
+    model is told the task in the prompt.
 
     Raises ValueError without urls; ``extract`` raises Overloaded only.
     """
@@ -73,7 +74,7 @@ class VllmExtractor:
         token: str | None = None,
         timeout_seconds: float = 30.0,
         concurrency: int = 64,
-        fallback: Extractor,
+        fallback: Estimator,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         if not urls:
@@ -95,8 +96,8 @@ class VllmExtractor:
 
     @property
     def reader(self) -> str:
-        """Model, prompt and schema version."""
-        return f"vllm/{self._model}/{prompt.tag()}"
+        """Model, prompt and schema version, and who says what is likely."""
+        return f"vllm/{self._model}/{prompt.tag()}/{self._fallback.reader}"
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
         """Read the passages, all at once as far as concurrency allows."""
@@ -151,7 +152,8 @@ class VllmExtractor:
 
     async def _request(self, server: Server, passage: Passage) -> _Reply:
         style = server.style or await self._meet(server)
-        response = await self._send(server, "POST", "/chat/completions", self._body(passage, style))
+        body = self._body(passage, style, await self._fallback.likely(passage.text) if style is Style.TUNED else ())
+        response = await self._send(server, "POST", "/chat/completions", body)
         if response.status_code != _OK:
             return _Reply(refused=f"refused_{response.status_code}")
         try:
@@ -203,8 +205,8 @@ class VllmExtractor:
             raise _Retry(f"{server.url} answered {status}")
         return response
 
-    def _body(self, passage: Passage, style: Style) -> dict[str, Any]:
-        asked = prompt.messages(passage.text, style=style, context=passage.context, concepts=self._slugs)
+    def _body(self, passage: Passage, style: Style, likely: Sequence[str]) -> dict[str, Any]:
+        asked = prompt.messages(passage.text, style=style, likely=likely, context=passage.context, concepts=self._slugs)
         body: dict[str, Any] = {
             "model": self._model,
             "messages": asked,

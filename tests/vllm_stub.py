@@ -45,7 +45,7 @@ class Stub:
     """What the server says next: names of ``shapes`` in turn, the last one again and again."""
 
     shapes: list[str] = field(default_factory=lambda: ["ok"])
-    models: Sequence[str] = ("penchant", "penchant@p1.s1")
+    models: Sequence[str] = ("penchant", "penchant@p2.s1")
     retry_after: str | None = "0"
     text: str = GOOD
     delay: float = 0.0

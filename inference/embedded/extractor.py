@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import numpy as np
 
@@ -25,6 +26,7 @@ _BATCH = 32
 _OPPOSITE = {frozenset((Stance.LIKE, Stance.DISLIKE))}
 _SPLIT_BAR = 0.55
 _PLAIN_WORDS = 2.0
+LIKELY = 6
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,24 @@ class EmbeddedExtractor:
         pieces = list(dict.fromkeys([*worthy, *(p.text for pair in parts.values() if pair for p in pair)]))
         readings = dict(zip(pieces, self.readings(pieces), strict=True))
         return [self._interests(p, readings, parts[p.text]) if p.text in parts else () for p in passages]
+
+    async def likely(self, text: str) -> tuple[str, ...]:
+        """Slugs of the concepts that a text, or a side of the contrast in it, is likeliest about."""
+        (slugs,) = await asyncio.get_running_loop().run_in_executor(self._thread, self.likeliest, [text])
+        return slugs
+
+    def likeliest(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """``LIKELY`` concepts of each text: those of the whole and of the sides of a contrast, in turns."""
+        views = {t: [t, *(p.text for p in halves(t) or ())] for t in texts}
+        pieces = list(dict.fromkeys(piece for view in views.values() for piece in view))
+        ranked = dict(zip(pieces, np.argsort(-self._concepts(pieces), axis=1)[:, :LIKELY].tolist(), strict=True))
+        turns = {t: dict.fromkeys(chain(*zip(*(ranked[p] for p in view), strict=True))) for t, view in views.items()}
+        slugs = [c.slug for c in self._taxonomy.concepts]
+        return [tuple(slugs[place] for place in islice(turns[t], LIKELY)) for t in texts]
+
+    def _concepts(self, texts: Sequence[str]) -> Array:
+        """(texts, concepts): higher is likelier."""
+        return self._head.concepts.scores(self._encoder.encode(texts), self._lexicon.matrix(texts))
 
     def readings(self, texts: Sequence[str]) -> list[Reading]:
         """What the head says about each text."""

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from inference.embedded.candidates import SLOTS, candidates, nothing
 from inference.embedded.concepts import DEFAULT_TRUST, LEXICON_FEATURES, ConceptHead, LexiconFeatures, unit
 from inference.embedded.encoder import DIMENSIONS, Encoder, encode_with_closings
 from inference.embedded.entities import EntityHead, padded
+from inference.embedded.extractor import EmbeddedExtractor
 from inference.embedded.head import STANCES, Calibration, Head, interest_features, text_features
 from inference.embedded.linear import Array, adam, fit_softmax, softmax
 from inference.lexicon import Lexicon, lexicon_rows
@@ -159,6 +161,17 @@ class Trainer:
             decay=1e-3,
         )
         return Head("0", concepts, stance, interest, self.entities(read), 0.5, Calibration())
+
+    def likely(self, rows: Sequence[Row], head: Head, folds: int = 4) -> list[tuple[str, ...]]:
+        """What is likely in each row to a concept head that has not seen it, all else as in ``head``."""
+        vectors = self.encoder.encode([r["text"] for r in rows])
+        result: list[tuple[str, ...]] = [()] * len(rows)
+        for fold in range(folds):
+            known = [i for i, row in enumerate(rows) if i % folds != fold and row["gold"]]
+            concepts = self.concepts([rows[i] for i in known], vectors[known], head.concepts.names, steps=100)
+            reader = EmbeddedExtractor(self.taxonomy, replace(head, concepts=concepts))
+            result[fold::folds] = reader.likeliest([r["text"] for r in rows[fold::folds]])
+        return result
 
     def _held_out_concepts(self, rows: Sequence[Row], vectors: Array, names: Array, folds: int = 3) -> Array:
         """Concept probabilities of each row by a head that has not seen it: what certainty looks like on new texts."""

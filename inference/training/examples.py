@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ _TYPO_LENGTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What the model is shown and what it is to answer. ``row`` is the gold row it came from, if any."""
+    """What the model is shown and what it is to answer. ``row`` is the gold row it came from, if any.
+
+    ``likely`` are the concepts that stand beside the text.
+    """
 
     text: str
     answer: str
+    likely: tuple[str, ...] = ()
     row: Mapping[str, Any] | None = None
 
 
@@ -35,7 +39,7 @@ def load(paths: Sequence[Path] = ()) -> list[Example]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             try:
                 row = json.loads(line)
-                examples.append(Example(prepare(row["text"]).text, _answer(row["gold"], concepts), row))
+                examples.append(Example(prepare(row["text"]).text, _answer(row["gold"], concepts), row=row))
             except (KeyError, TypeError, ValueError, IndexError) as why:
                 raise ValueError(
                     f"{path}:{number} is no gold row ({why!r}): see inference/data/gold/README.md"
@@ -64,7 +68,7 @@ def with_typos(example: Example, share: float, rng: random.Random) -> Example:
     swapped = text[: at - 1] + text[at] + text[at - 1] + text[at + 1 :]
     text = rng.choice((swapped, text[:at] + text[at] + text[at:], text[:at] + text[at + 1 :]))
     kept = all(entity in text for entity in _entities(example))
-    return Example(text, example.answer, example.row) if kept else example
+    return replace(example, text=text) if kept else example
 
 
 def _entities(example: Example) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import examples, vocabulary
+from . import examples, suggestions, vocabulary
 from .config import TrainingConfig
 from .examples import Example
 from .model import Encoded, Model
@@ -27,7 +27,7 @@ _JUDGED_AT_ONCE = 128
 def run(config: TrainingConfig) -> dict[str, float]:
     """Train as :func:`inference.training.train` says."""
     torch.manual_seed(config.seed)
-    training, held = examples.split(examples.load(config.data), config.dev_share, config.seed)
+    training, held = examples.split(suggestions.with_likely(examples.load(config.data)), config.dev_share, config.seed)
     model = Model(
         config.base,
         config.device,

@@ -1,9 +1,12 @@
 """What concepts are called, as short texts with answers: a model then knows those that no gold row mentions."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 from inference import prompt
+from inference.embedded.extractor import LIKELY
+from inference.embedded.head import Head
 from inference.lexicon import lexicon_rows
 from inference.taxonomy import Concept, Taxonomy
 
@@ -42,18 +45,29 @@ _CONTRASTS = 0.25
 def short_texts(per_concept: int, rng: random.Random) -> list[Example]:
     """For each concept, ``per_concept`` of its names, well-known names or everyday words, in a phrase each.
 
-    A quarter of the texts holds a second interest with the opposite stance.
+    A quarter of the texts holds a second interest with the opposite stance. What stands beside them as likely are
+    the concept and its neighbours, in no order: what the words mean must decide.
     """
+    near = _neighbours()
     drawn = [_phrase(concept, rng) for concept in _drawn(per_concept, rng)]
     made = []
     for at, (text, latin, interest) in enumerate(drawn):
         partner, its_latin, other = drawn[at - 1]
         opposed = {interest["s"], other["s"]} == {"like", "dislike"}
         if opposed and latin == its_latin and rng.random() < 2 * _CONTRASTS:
-            made.append(_example(text + rng.choice(_TURNS[latin]) + partner, interest, other))
+            made.append(_example(text + rng.choice(_TURNS[latin]) + partner, near, rng, interest, other))
         else:
-            made.append(_example(text, interest))
+            made.append(_example(text, near, rng, interest))
     return made
+
+
+@cache
+def _neighbours() -> Mapping[str, tuple[str, ...]]:
+    """Each concept and those that are nearest to it in what they are called, the nearest first."""
+    names = Head.load().concepts.names
+    slugs = [concept.slug for concept in Taxonomy.load().concepts]
+    nearest = (-(names @ names.T)).argsort(axis=1)[:, :LIKELY]
+    return {slug: tuple(slugs[place] for place in places) for slug, places in zip(slugs, nearest.tolist(), strict=True)}
 
 
 def _drawn(per_concept: int, rng: random.Random) -> list[Concept]:
@@ -78,5 +92,10 @@ def _terms() -> Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     return {slug: (names, words) for slug, names, words in lexicon_rows()}
 
 
-def _example(text: str, *interests: Mapping[str, str]) -> Example:
-    return Example(text, prompt.answer([{"entity": i["e"], "concept": i["c"], "stance": i["s"]} for i in interests]))
+def _example(
+    text: str, near: Mapping[str, Sequence[str]], rng: random.Random, *interests: Mapping[str, str]
+) -> Example:
+    likely = [slug for interest in interests for slug in near[interest["c"]][: LIKELY // len(interests)]]
+    rng.shuffle(likely)
+    answer = prompt.answer([{"entity": i["e"], "concept": i["c"], "stance": i["s"]} for i in interests])
+    return Example(text, answer, tuple(likely))

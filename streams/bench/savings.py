@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from inference.extraction import Extraction, Passage, Tier
 from inference.grounding import GroundingExtractor
-from inference.ledger import LedgerExtractor
+from inference.ledger import Ledger, LedgerExtractor
 from inference.taxonomy import Taxonomy
 from inference.tiers import GateExtractor
 from inference.training import examples
@@ -68,7 +68,7 @@ async def _measure(stream: Stream, url: str) -> dict[str, Any]:
     redis = Redis.from_url(url)
     counting = _Counting()
     grounded = GroundingExtractor(counting, Taxonomy.load(), allow_sensitive=False)
-    extractor = GateExtractor(LedgerExtractor(grounded, redis, _LEDGER_SECONDS))
+    extractor = GateExtractor(LedgerExtractor(grounded, Ledger(redis, _LEDGER_SECONDS)))
     outcomes: Counter[str] = Counter()
     batch: list[Passage] = []
     for passage in [*_passages(stream), None]:

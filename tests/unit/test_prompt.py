@@ -29,8 +29,10 @@ def test_ordinary_signs_are_left_alone():
     assert prompt.enclosed("price <3 and a < b, [sic] 刘慈欣") == "price <3 and a < b, [sic] 刘慈欣"
 
 
-def test_a_tuned_model_sees_the_text_alone():
-    assert prompt.messages("I love\n jazz", context="a title") == [{"role": "user", "content": "I love jazz"}]
+def test_a_tuned_model_sees_the_text_and_what_is_likely():
+    (message,) = prompt.messages("I love\n jazz", likely=["jazz", "music"], context="a title")
+    assert message == {"role": "user", "content": "I love jazz\njazz music"}
+    assert prompt.messages("I love jazz") == [{"role": "user", "content": "I love jazz"}]
 
 
 def test_the_prefix_of_a_plain_model_is_the_same_for_every_text():

@@ -19,6 +19,9 @@ class Fallback:
     async def extract(self, passages):
         return [Extraction((), Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
 
+    async def likely(self, text):
+        return ("fiction", "books")
+
     async def aclose(self):
         pass
 
@@ -43,9 +46,9 @@ async def test_an_answer_becomes_interests():
     (interest,) = found.interests
     assert (interest.concept, interest.entity, interest.stance) == ("fiction", "刘慈欣", Stance.LIKE)
     assert 0.5 < interest.confidence < 1
-    assert (found.tier, found.reader, found.tokens) == (Tier.VLLM, "vllm/penchant/p1.s1", 40)
+    assert (found.tier, found.reader, found.tokens) == (Tier.VLLM, "vllm/penchant/p2.s1/fallback", 40)
     assert stub.headers[0]["authorization"] == "Bearer secret"
-    assert stub.bodies[0]["messages"] == [{"role": "user", "content": TEXT}]
+    assert stub.bodies[0]["messages"] == [{"role": "user", "content": f"{TEXT}\nfiction books"}]
     schema = stub.bodies[0]["response_format"]["json_schema"]["schema"]
     assert "fiction" in schema["items"]["properties"]["c"]["enum"]
 
