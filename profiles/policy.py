@@ -80,8 +80,8 @@ class Policy:
     evidence_per_interest: int = 5
     evidence_age: int | None = None
     duplicate_window: int = 4096
-    events_per_user_hour: int = 1000
-    events_per_item_hour: int = 50
+    events_per_user_hour: int = 5000
+    events_per_item_hour: int = 100
     expiry_grace_seconds: int = 7 * 24 * 3600
     half_lives: Mapping[str, int] = field(init=False)
 

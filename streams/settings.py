@@ -70,13 +70,13 @@ class Settings(BaseSettings):
     )
     duplicate_window: int = Field(4096, ge=0, description="events of a user among which a repeated id is recognised")
     max_events_per_user_hour: int = Field(
-        1000,
+        5000,
         ge=0,
         le=999_999,
         description="a user's events of a topic that count, per hour of Kafka time; 0: all, as an import needs",
     )
     max_events_per_item_hour: int = Field(
-        50, ge=0, le=999_999, description="beyond a user's first so many an hour, this many of each item count; 0: all"
+        100, ge=0, le=999_999, description="beyond a user's first so many an hour, this many of each item count; 0: all"
     )
     profile_updates: bool = Field(default=True, description="publish what changed to the profile-updates topic")
     item_wait_seconds: float = Field(5.0, ge=0, description="how long a click waits for its item to become known")
