@@ -1,6 +1,7 @@
 """The extraction ledger: a text is read once, by whichever worker meets it first, and never again while it is kept."""
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,22 +9,22 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import msgspec
-import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
 
 from inference.extraction import Extraction, Extractor, Interest, Passage, Tier
 from profiles import keys
 
 SCHEMA = 1
-_LOCK_SECONDS = 60.0
+_LOCK_SECONDS = 6.0  # all that a killed or frozen worker holds others up
+_REFRESH_SECONDS = 1.5
 _SLACK_SECONDS = 60
 _POLL_SECONDS = (0.02, 0.25)
 _CHUNK = 32
 _PAGE = 500
 _MAX_IN_MEMORY = 20_000
 _MEMORY_SECONDS = 600.0
-_log = structlog.get_logger()
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,6 +125,16 @@ class Ledger:
         locks = await self._redis.mget([keys.reading(d) for d in digests])
         return [d for d, lock in zip(digests, locks, strict=True) if lock]
 
+    async def hold(self, digests: Sequence[str]) -> None:
+        """Keep the locks alive while their texts are read, however long that takes; ends when it is cancelled."""
+        while True:
+            await asyncio.sleep(_REFRESH_SECONDS)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in digests:
+                pipeline.pexpire(keys.reading(key), round(_LOCK_SECONDS * 1000))
+            with contextlib.suppress(RedisError):  # a lapsed lock costs a second reading at worst
+                await pipeline.execute()
+
     async def settle(
         self, claimed: Iterable[str], readings: Mapping[str, Extraction], authors: Mapping[str, str]
     ) -> None:
@@ -207,8 +218,8 @@ class Ledger:
 class LedgerExtractor:
     """Any extractor, its readings kept in the ledger and shared between workers.
 
-    A text that another worker is reading is waited for, up to the life of its lock; identical texts in one process
-    share one reading. Answers of a stand-in (another ``reader``) are passed on but not kept, so that they are
+    A text that another worker is reading is waited for while that one keeps its lock alive; identical texts in one
+    process share one reading. Answers of a stand-in (another ``reader``) are passed on but not kept, so that they are
     made good later. A Redis outage raises redis' own error: the caller waits and asks again.
     """
 
@@ -243,7 +254,7 @@ class LedgerExtractor:
                 try:
                     filed = await asyncio.shield(flight)
                 except asyncio.CancelledError:
-                    if not flight.cancelled():
+                    if not flight.cancelled() or _cancelled():  # both, where batches are dropped together
                         raise
                 else:
                     found[key] = replace(filed, extraction=replace(filed.extraction, cached=True))
@@ -271,32 +282,29 @@ class LedgerExtractor:
 
     async def _look_up_or_read(self, own: Mapping[str, Passage]) -> dict[str, Filed]:
         found = await self._ledger.find(list(own))
-        missing = [d for d in own if d not in found]
-        claimed = await self._ledger.claim(missing)
-        chunks = [claimed[i : i + _CHUNK] for i in range(0, len(claimed), _CHUNK)]
-        outcomes = await asyncio.gather(
-            *(self._read({d: own[d] for d in chunk}) for chunk in chunks), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-            found |= outcome
-        waiting = [d for d in missing if d not in found]
-        found |= await self._await_others(waiting)
-        late = {d: own[d] for d in waiting if d not in found}
-        if late:
-            _log.warning("ledger_lock_outlived", texts=len(late))
-            found |= await self._read(late)
+        while missing := [d for d in own if d not in found]:
+            claimed = await self._ledger.claim(missing)
+            chunks = [claimed[i : i + _CHUNK] for i in range(0, len(claimed), _CHUNK)]
+            outcomes = await asyncio.gather(
+                *(self._read({d: own[d] for d in chunk}) for chunk in chunks), return_exceptions=True
+            )
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                found |= outcome
+            found |= await self._await_others([d for d in missing if d not in found])
         return found
 
     async def _read(self, own: Mapping[str, Passage]) -> dict[str, Filed]:
         """Read, keep, let go of the locks; the locks go whatever happens, or the others would wait for nothing."""
         found: dict[str, Extraction] = {}
         authors = {d: passage.author for d, passage in own.items()}
+        holding = asyncio.create_task(self._ledger.hold(list(own)))
         try:
             answers = await self._inner.extract(list(own.values()))
             found = dict(zip(own, answers, strict=True))
         finally:
+            holding.cancel()
             kept = {d: extraction for d, extraction in found.items() if extraction.reader == self._inner.reader}
             await self._ledger.settle(own, kept, authors)
         return {d: Filed(extraction, mark(authors[d]) if d in kept else "") for d, extraction in found.items()}
@@ -305,8 +313,8 @@ class LedgerExtractor:
         """Wait for texts that other workers are reading, until they are there or their locks are gone."""
         found: dict[str, Filed] = {}
         waiting = list(digests)
-        pause, deadline = _POLL_SECONDS[0], time.monotonic() + _LOCK_SECONDS
-        while waiting and time.monotonic() < deadline:
+        pause = _POLL_SECONDS[0]
+        while waiting:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _POLL_SECONDS[1])
             claimed = await self._ledger.claimed(waiting)
@@ -317,6 +325,11 @@ class LedgerExtractor:
     async def aclose(self) -> None:
         """Close the inner extractor; the Redis connection is its owner's."""
         await self._inner.aclose()
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _encoded(filed: Filed) -> bytes:

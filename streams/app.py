@@ -109,7 +109,7 @@ def _agent(app: PenchantApp, lanes: Lanes[Any]) -> Callable[[Any], Awaitable[Non
     async def consume(stream: Any) -> None:
         async for event in stream.noack().events():
             batch = event.value
-            if app.consumer.is_out(batch):
+            if app.consumer.take(batch):
                 await lanes.submit(batch, partial(app.consumer.acknowledge, batch))
 
     return consume

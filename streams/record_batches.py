@@ -31,10 +31,11 @@ class RecordBatch:
 
 
 class _Delivery:
-    __slots__ = ("batch", "done")
+    __slots__ = ("batch", "done", "taken")
 
     def __init__(self, batch: RecordBatch) -> None:
         self.batch = batch
+        self.taken = False
         self.done = False
 
 
@@ -56,6 +57,23 @@ class Deliveries:
     def is_out(self, batch: RecordBatch) -> bool:
         """Whether this batch is out and not done: what is not will come again, or has been seen to."""
         return any(out.batch is batch and not out.done for out in self._out.get(batch.place, ()))
+
+    def take(self, batch: RecordBatch) -> bool:
+        """Note that work on a batch begins. False where it may not: it is not out, or one before it was not taken.
+
+        The later batch would move the positions of its users past the records of the earlier one.
+        """
+        for delivery in self._out.get(batch.place, ()):
+            if delivery.batch is batch:
+                delivery.taken = True
+                return not delivery.done
+            if not delivery.taken:
+                return False
+        return False
+
+    def untaken(self) -> bool:
+        """Whether any batch is out that nobody has begun to work on."""
+        return any(not delivery.taken for out in self._out.values() for delivery in out)
 
     def acknowledge(self, batch: RecordBatch) -> None:
         """Note that a batch is done."""
@@ -82,6 +100,11 @@ class Deliveries:
     def partitions(self) -> set[Partition]:
         """The partitions that anything is known of."""
         return set(self._out) | set(self._ends)
+
+    def recall(self, partitions: Collection[Partition]) -> None:
+        """Take back what is out of these partitions: none of it may be begun any more. What is done stays done."""
+        for partition in partitions:
+            self._out.pop(partition, None)
 
     def forget(self, partitions: Collection[Partition]) -> None:
         """Take these partitions out of the account."""

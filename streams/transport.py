@@ -36,6 +36,10 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._deliveries = Deliveries()
         self._room = asyncio.Event()
+        self._polled: set[RecordBatch] = set()
+        self._rewind_due = False
+        self._seeks = 0
+        self._seeking = asyncio.Lock()
         super().__init__(*args, **kwargs)
 
     def acknowledge(self, batch: RecordBatch) -> None:
@@ -43,9 +47,28 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._deliveries.acknowledge(batch)
         self._room.set()
 
-    def is_out(self, batch: RecordBatch) -> bool:
-        """Whether to work on this batch: not where its partition was given up since, then it will come again."""
-        return self._deliveries.is_out(batch)
+    def take(self, batch: RecordBatch) -> bool:
+        """Whether to work on this batch, noted as begun: not where it will come again.
+
+        It will where its partition was given up since, and where a batch before it got lost on the way.
+        """
+        if self._deliveries.take(batch):
+            return True
+        if self._deliveries.is_out(batch):
+            self._must_rewind("overtaking")
+        return False
+
+    def resume_flow(self) -> None:
+        """Let records flow. Faust has just emptied the agents' queues: what was still in them must come again."""
+        if self._deliveries.untaken():
+            self._must_rewind("emptied_queues")
+        super().resume_flow()
+
+    def _must_rewind(self, cause: str) -> None:
+        if not self._rewind_due:
+            _log.warning("rewind", cause=cause, hint="nothing is lost, the records since the last commit come again")
+        self._rewind_due = True
+        self._room.set()
 
     def ack(self, message: Any) -> bool:
         """Faust's own acknowledgement, which also meets events that were skipped: it does not move the log."""
@@ -58,9 +81,14 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         active = self._get_active_partitions()
+        if self._polled:  # a rebalance came between the last poll and the delivery of what it brought
+            self._must_rewind("undelivered")
+        if self._rewind_due:
+            await self._rewind()
+            return {}, active
         full = {topic for topic in {tp.topic for tp in active} if self._is_full(topic)}
         wanted = {tp for tp in active if tp.topic not in full}
-        generation = self.app.consumer_generation_id
+        place = self._place()
         self._room.clear()
         # An empty set would mean every partition to aiokafka.
         records = await self._getmany(wanted, timeout=0.0 if full else timeout) if wanted else {}
@@ -69,35 +97,41 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._room.wait(), _LOOK_AGAIN_SECONDS)
             return {}, active
-        if self.app.consumer_generation_id != generation:
+        if self._place() != place:
+            # The records came during a rebalance or a seek: whether from before or after it, nobody can tell.
+            # Taken for new they could overtake older ones, which would then be skipped as already applied.
+            self._rewind_due = True
             await self._rewind()
             return {}, active
         now = time.monotonic()
         batches = {tp: [RecordBatch(tp.topic, tp.partition, polled, now)] for tp, polled in records.items() if polled}
+        self._polled = {batch for polled in batches.values() for batch in polled}
         return batches, active
+
+    def _place(self) -> tuple[int, int]:
+        return self.app.consumer_generation_id, self._seeks
 
     def _is_full(self, topic: str) -> bool:
         limit: int = self.transport.max_waiting
         return self._deliveries.waiting(topic) >= limit
 
     async def _rewind(self) -> None:
-        # The records came while the group was rebalanced: whether from before or after it, nobody can tell. Taken
-        # for new they could overtake older ones, which would then be skipped as already applied.
-        while self.flow_active and not self.should_stop:
+        while self._rewind_due and self.flow_active and not self.should_stop:
             try:
-                await self.perform_seek()
+                async with self._seeking:
+                    if self._rewind_due:  # or Faust has done it meanwhile
+                        await self._go_back()
             except Exception as error:  # noqa: BLE001 - giving up would lose the records
                 _log.warning("rewind_failed", error=type(error).__name__)
                 await self.sleep(_REWIND_AGAIN_SECONDS)
-            else:
-                return
 
     def _to_message(self, tp: TP, record: RecordBatch) -> Any:
         message = super()._to_message(tp, record.records[-1])
         message.key, message.value, message.headers = None, record, None
         read = self._read_offset[tp]
-        if read is None or message.offset >= read:  # as Faust is about to judge; what it passes over is not out
-            self._deliveries.deliver(record)
+        if record in self._polled and (read is None or message.offset >= read):
+            self._deliveries.deliver(record)  # not what a seek has overtaken, nor what Faust is about to pass over
+        self._polled.discard(record)
         return message
 
     def _filter_tps_with_pending_acks(self, topics: Collection[Any] | None = None) -> Iterator[TP]:
@@ -116,6 +150,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Give the partitions up: stop their work, commit what is done, forget the rest."""
+        self._recall(revoked)
         await super().on_partitions_revoked(revoked)
         await self.transport.on_dropped(revoked)
         try:
@@ -125,14 +160,26 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._forget(revoked)
 
     async def perform_seek(self) -> None:
-        """Go back to the committed offsets, and to the beginning where there is none."""
-        out = {TP(*partition) for partition in self._deliveries.partitions()}
+        """Go back to the committed offsets, and to the beginning where there is none.
+
+        Where it fails, for a rebalance that comes between or a broker that is away, nothing is polled until it has
+        been done after all. One at a time: of two at once the older could have the last word.
+        """
+        async with self._seeking:
+            self._rewind_due = True
+            await self._go_back()
+
+    async def _go_back(self) -> None:
+        self._seeks += 1
+        out = {TP(*place) for place in self._deliveries.partitions() | {batch.place for batch in self._polled}}
+        self._recall(out)
         await self.transport.on_dropped(out)
         self._forget(out)
         await super().perform_seek()
         fresh = [tp for tp in self.assignment() if not self._read_offset[tp]]
         if fresh:  # aiokafka leaves these where they stand, even past records that nobody has worked on
             await self.seek_to_beginning(*fresh)
+        self._rewind_due = False
 
     async def seek_to_beginning(self, *partitions: TP) -> None:
         """Read these partitions from their beginning."""
@@ -140,9 +187,15 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def seek(self, partition: TP, offset: int) -> None:
         """Read this partition from an offset."""
+        self._recall({partition})
         await self.transport.on_dropped({partition})
         self._forget({partition})
         await super().seek(partition, offset)
+
+    def _recall(self, tps: Collection[TP]) -> None:
+        # Before their work is stopped: a later batch that began meanwhile would overtake what is stopped.
+        self._polled = {batch for batch in self._polled if TP(*batch.place) not in tps}
+        self._deliveries.recall(tps)
 
     def _forget(self, tps: Collection[TP]) -> None:
         self._deliveries.forget(tps)

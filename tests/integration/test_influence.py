@@ -168,6 +168,7 @@ def test_a_flood_through_workers_equals_the_oracle_whatever_is_redelivered(broke
         "KAFKA_BOOTSTRAP": broker.bootstrap,
         "REDIS_URL": redis_url,
         "WEB_PORT": "0",
+        "ITEM_WAIT_SECONDS": "60",
         "MAX_EVENTS_PER_USER_HOUR": str(CAPS.per_user),
         "MAX_EVENTS_PER_ITEM_HOUR": str(CAPS.per_item),
     }

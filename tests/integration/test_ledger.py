@@ -123,9 +123,32 @@ async def test_a_stand_ins_answer_is_not_kept(redis):
 
 async def test_a_lock_of_a_dead_worker_is_outlived(redis, monkeypatch):
     monkeypatch.setattr(ledger_module, "_LOCK_SECONDS", 0.3)
-    await redis.set(keys.reading(digest(Passage("cats"), "slow-1")), "x", px=10_000)
-    (found,) = await LedgerExtractor(Slow(0), Ledger(redis, 60)).extract(passages("cats"))
+    await Ledger(redis, 60).claim([digest(Passage("cats"), "slow-1")])
+    (found,) = await asyncio.wait_for(LedgerExtractor(Slow(0), Ledger(redis, 60)).extract(passages("cats")), 2)
     assert found.interests
+
+
+async def test_a_lock_holds_while_its_worker_reads_however_long_that_takes(redis, monkeypatch):
+    monkeypatch.setattr(ledger_module, "_LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(ledger_module, "_REFRESH_SECONDS", 0.1)
+    inner = Slow(1.0)
+    workers = [LedgerExtractor(inner, Ledger(redis, 60)) for _ in range(2)]
+    results = await asyncio.gather(*(w.extract(passages("cats")) for w in workers))
+    assert inner.asked == ["cats"]
+    assert all(r[0].interests for r in results)
+
+
+async def test_batches_that_are_dropped_together_all_end(redis):
+    """One that swallowed its end would hold up the batches that come in its place."""
+    worker = LedgerExtractor(Slow(), Ledger(redis, 60))
+    await Ledger(redis, 60).claim([digest(Passage("cats"), "slow-1")])  # as another worker that reads it
+    batches = [asyncio.create_task(worker.extract(passages("cats"))) for _ in range(3)]
+    await asyncio.sleep(0.1)
+    for batch in batches:
+        batch.cancel()
+    _, running = await asyncio.wait(batches, timeout=0.2)
+    assert not running
+    assert all(batch.cancelled() for batch in batches)
 
 
 async def test_a_foreign_or_broken_entry_is_read_again(redis):

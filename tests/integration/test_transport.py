@@ -38,10 +38,10 @@ class Log:
         self.sent += number
 
     @contextlib.contextmanager
-    def worker(self, pause=0.02):
+    def worker(self, pause=0.02, *options):
         command = [sys.executable, "-m", "tests.integration.transport_worker"]
         process = subprocess.Popen(
-            [*command, self.bootstrap, self.group, self.topic, str(self.ledger), str(pause)],
+            [*command, self.bootstrap, self.group, self.topic, str(self.ledger), str(pause), *options],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -72,10 +72,10 @@ class Log:
             admin.close()
         return sum(offset.offset for partition, offset in offsets.items() if partition.topic == self.topic)
 
-    def wait_for(self, records):
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while self.applied() < records:
-            assert time.monotonic() < deadline, f"{self.applied()} of {records} records after {DEADLINE_SECONDS} s"
+    def wait_for(self, records, done=None):
+        done, deadline = done or self.applied, time.monotonic() + DEADLINE_SECONDS
+        while done() < records:
+            assert time.monotonic() < deadline, f"{done()} of {records} records after {DEADLINE_SECONDS} s"
             time.sleep(0.1)
 
 
@@ -98,3 +98,15 @@ def test_a_joining_worker_one_that_is_killed_and_one_that_is_stopped(log):
             assert second.wait(20) == 0
     assert log.applied() == log.sent
     assert log.committed() == log.sent, "a worker that is stopped in good order commits what it has done"
+
+
+def test_a_rebalance_that_comes_while_the_last_one_still_seeks(log):
+    """Faust then lets records flow in between, and empties the agents' queues once more when the second seek ends."""
+    log.produce(RECORDS // 2)
+    with log.worker(0.1, "overlap"):
+        log.wait_for(RECORDS // 50)
+        with log.worker() as second:
+            second.terminate()
+            second.wait(20)
+        log.wait_for(log.sent)
+        log.wait_for(log.sent, log.committed)

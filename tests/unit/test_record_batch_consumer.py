@@ -5,6 +5,8 @@ import inspect
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import IllegalStateError, KafkaTimeoutError
+from faust.tables import recovery
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -14,7 +16,10 @@ from streams.lanes import Lanes
 from streams.settings import Settings
 from streams.transport import RecordBatchConsumer, RecordBatchTransport
 
-OWN = {"acknowledge", "is_out", "_is_full", "_rewind", "_forget", "seek_to_beginning"}
+OWN = {
+    *("acknowledge", "take", "seek_to_beginning", "_is_full", "_place", "_must_rewind", "_rewind", "_go_back"),
+    *("_recall", "_forget"),
+}
 OVERRIDDEN = [
     name
     for name, value in vars(RecordBatchConsumer).items()
@@ -35,6 +40,7 @@ CALLED_BY = {
         "on_partitions_revoked",
     ),
     "perform_seek": (faust_consumer.Consumer.getmany, "self.perform_seek()"),
+    "resume_flow": (recovery.Recovery._resume_streams, "app.flow_control.resume()\n        consumer.resume_flow()"),
     "seek": (faust_consumer.Consumer, "def seek(self, partition"),
 }
 
@@ -72,7 +78,7 @@ async def consumer():
     consumer._set_active_tps({TP("slow", 0), TP("quick", 0)})
     consumer.dropped = []
     consumer.polls = []
-    consumer.rewinds = 0
+    consumer.seeks = 0
 
     async def on_dropped(tps):
         consumer.dropped.append(set(tps))
@@ -81,8 +87,15 @@ async def consumer():
         consumer.polls.append(active_partitions)
         return {tp: records(0, 3) for tp in active_partitions}
 
+    async def seek_to_committed():
+        consumer.seeks += 1
+        return {TP("slow", 0): 1, TP("quick", 0): 1}
+
     consumer.transport.on_dropped = on_dropped
     consumer._getmany = getmany
+    consumer.seek_to_committed = seek_to_committed
+    consumer.assignment = lambda: {TP("slow", 0), TP("quick", 0)}
+    consumer.resume_flow()
     return consumer
 
 
@@ -160,12 +173,9 @@ async def test_records_of_an_unknown_generation_are_read_again(consumer):
         consumer.app.consumer_generation_id += 1
         return {tp: records(0, 3) for tp in active_partitions}
 
-    async def perform_seek():
-        consumer.rewinds += 1
-
-    consumer._getmany, consumer.perform_seek = rebalanced, perform_seek
+    consumer._getmany = rebalanced
     assert await poll(consumer) == {}
-    assert consumer.rewinds == 1
+    assert consumer.seeks == 1
 
 
 async def test_going_back_drops_what_is_out_and_starts_at_the_beginning_where_nothing_is_committed(
@@ -182,11 +192,114 @@ async def test_going_back_drops_what_is_out_and_starts_at_the_beginning_where_no
 
     monkeypatch.setattr(consumer, "seek_to_committed", seek_to_committed)
     monkeypatch.setattr(consumer, "seek_to_beginning", seek_to_beginning)
-    monkeypatch.setattr(consumer, "assignment", lambda: {TP("slow", 0), TP("quick", 0)})
     await consumer.perform_seek()
     assert consumer.dropped == [{TP("slow", 0), TP("quick", 0)}]
-    assert not any(consumer.is_out(batch) for batch in batches.values())
+    assert not any(consumer.take(batch) for batch in batches.values())
     assert beginning == [TP("quick", 0)]
+
+
+async def test_a_batch_behind_one_that_got_lost_is_not_begun_and_both_come_again(consumer):
+    """Begun, it would move its users' positions past the lost one: the worst that can happen here."""
+    tp = TP("quick", 0)
+    lost, later = (await poll(consumer))[tp], (await poll(consumer))[tp]
+    assert not consumer.take(later)
+    assert await poll(consumer) == {}
+    assert consumer.seeks == 1
+    assert not consumer.take(lost)
+    assert consumer.take((await poll(consumer))[tp])
+
+
+async def test_what_faust_empties_from_the_queues_as_flow_resumes_comes_again(consumer):
+    tp = TP("quick", 0)
+    first, second = (await poll(consumer)), (await poll(consumer))
+    for batch in (*first.values(), second[TP("slow", 0)]):
+        assert consumer.take(batch)
+    consumer.resume_flow()
+    assert await poll(consumer) == {}
+    assert consumer.seeks == 1
+    assert not consumer.take(second[tp])
+    consumer.resume_flow()
+    assert set(await poll(consumer)) == {tp, TP("slow", 0)}, "with nothing in the queues nothing has to come again"
+
+
+async def test_what_was_polled_and_not_delivered_comes_again(consumer):
+    await consumer._wait_next_records(0.01)  # a rebalance ends Faust's loop over what this brought
+    assert await poll(consumer) == {}
+    assert consumer.seeks == 1
+    assert await poll(consumer)
+
+
+async def test_what_was_polled_before_a_seek_is_not_delivered_after_it(consumer):
+    batches, _ = await consumer._wait_next_records(0.01)
+    await consumer.perform_seek()
+    ((batch,), *_) = batches.values()
+    consumer._to_message(TP(*batch.place), batch)
+    assert not consumer.take(batch)
+
+
+async def test_records_that_come_while_a_seek_is_under_way_are_read_again(consumer):
+    polling, go_on = asyncio.Event(), asyncio.Event()
+
+    async def getmany(active_partitions, timeout):  # noqa: ASYNC109
+        polling.set()
+        await go_on.wait()
+        return {tp: records(0, 3) for tp in active_partitions}
+
+    consumer._getmany = getmany
+    waiting = asyncio.create_task(poll(consumer))
+    await polling.wait()
+    await consumer.perform_seek()
+    go_on.set()
+    assert await waiting == {}
+    assert consumer.seeks == 2
+
+
+async def test_a_seek_that_fails_is_made_up_for_before_the_next_poll(consumer, monkeypatch):
+    """As when a rebalance comes between: aiokafka knows the partition no more ("No current assignment")."""
+    seek = consumer.seek_to_committed
+    failures = [IllegalStateError("No current assignment for partition"), KafkaTimeoutError()]
+
+    async def failing():
+        if failures:
+            raise failures.pop(0)
+        return await seek()
+
+    monkeypatch.setattr("streams.transport._REWIND_AGAIN_SECONDS", 0.0)
+    consumer.seek_to_committed = failing
+    with pytest.raises(IllegalStateError):
+        await consumer.perform_seek()
+    assert await poll(consumer) == {}
+    assert (consumer.seeks, consumer.polls) == (1, [])
+    assert await poll(consumer)
+
+
+async def test_of_two_seeks_at_once_one_waits_for_the_other(consumer):
+    running = []
+
+    async def seek_to_committed():
+        assert not running
+        running.append(1)
+        await asyncio.sleep(0.01)
+        running.pop()
+        return {}
+
+    consumer.seek_to_committed = seek_to_committed
+    consumer.assignment = set
+    await asyncio.gather(consumer.perform_seek(), consumer.perform_seek())
+
+
+async def test_work_on_a_revoked_partition_cannot_begin_while_it_is_given_up(consumer):
+    tp = TP("quick", 0)
+    first, second = (await poll(consumer))[tp], (await poll(consumer))[tp]
+    assert consumer.take(first)
+    begun = []
+
+    async def on_dropped(tps):
+        begun.append(consumer.take(second))
+
+    consumer.transport.on_dropped = on_dropped
+    await consumer.on_partitions_revoked({tp})
+    assert begun == [False]
 
 
 async def test_a_failed_commit_is_tried_again(consumer, monkeypatch):
