@@ -9,6 +9,7 @@ local FORGOTTEN_HALF_LIVES = 30
 local HOUR = 3600 * 1000000
 local ID_BYTES = 8
 local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds some thousands
+local BEYOND_ALL = 2 ^ 53 -- a position after any offset
 local STANCES = { 'like', 'dislike' }
 local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
 
@@ -24,6 +25,11 @@ local function check_schema(schema)
   if schema and tonumber(schema) > SCHEMA then
     return refuse('this profile has schema ' .. schema .. ', newer than ' .. SCHEMA .. ': upgrade this worker')
   end
+end
+
+-- Whether the profile at `stem` is a copy that this writer may no longer write to: erased or taken over since.
+local function fenced(stem, config)
+  return config.run and redis.call('HGET', stem .. ':meta', 'run') ~= config.run
 end
 
 -- The positions (from 1) in `ids` of events that are among the last `window` that the user's profile has seen.
@@ -120,6 +126,7 @@ end
 
 -- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules}.
 local function apply_update(stem, log, update, ids, config)
+  if fenced(stem, config) then return { 0, BEYOND_ALL, {}, 0, {} } end
   local first, last, newest_of_update, count, rules_seen, _, sets, evidence = unpack(update, 1, 8)
   local call, meta = redis.call, stem .. ':meta'
   local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema')
@@ -224,7 +231,20 @@ local function ruled(stem)
   redis.call('HSET', stem .. ':meta', 'schema', SCHEMA)
 end
 
+local function suffixes(config)
+  local found = { ':meta', ':why', ':rules', ':seen' }
+  for _, stance in ipairs(STANCES) do
+    for name in pairs(config.horizons) do found[#found + 1] = ':' .. stance .. ':' .. name end
+  end
+  return found
+end
+
+local function erase(stem, config)
+  for _, suffix in ipairs(suffixes(config)) do redis.call('DEL', stem .. suffix) end
+end
+
 -- Erase all that happened up to `at`. What is known to be newer stays. Returns pairs: key, entries removed.
+-- Copies of the profile, the further stems in KEYS, go whole: one that is being rebuilt has no writer any more.
 local function forget(keys, args)
   local stem, at, config = keys[1], tonumber(args[1]), cmsgpack.unpack(args[2])
   local refusal = check_schema(redis.call('HGET', stem .. ':meta', 'schema'))
@@ -237,6 +257,9 @@ local function forget(keys, args)
   -- A command that comes again must not cut what happened since down to the evidence kept of it.
   local mark = forgotten_before(stem)
   if at <= mark then return receipt end
+  for i = 2, #keys do
+    for _, suffix in ipairs(suffixes(config)) do erased(keys[i] .. suffix, redis.call('DEL', keys[i] .. suffix)) end
+  end
   local why = redis.call('HGETALL', stem .. ':why')
   local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest')) or -1
   for _, stance in ipairs(STANCES) do
@@ -265,6 +288,7 @@ end
 -- Pin, unpin, mute or unmute an interest as of `at`. The newest ruling of each kind stands. Returns 1 if it is news.
 local function rule(keys, args)
   local stem, kind, interest, at, config = keys[1], args[1], args[2], tonumber(args[3]), cmsgpack.unpack(args[4])
+  if fenced(stem, config) then return 0 end
   local field = kind .. ':' .. interest
   local before = tonumber(redis.call('HGET', stem .. ':rules', field)) or -1
   if at <= before or at <= forgotten_before(stem) then return 0 end
@@ -283,6 +307,7 @@ end
 -- interests touched.
 local function retract(keys, args)
   local stem, ref, at, config = keys[1], args[1], tonumber(args[2]), cmsgpack.unpack(args[3])
+  if fenced(stem, config) then return {} end
   local item = ref:match('^item:(.*)$')
   local before = tonumber(redis.call('HGET', stem .. ':rules', 'retract:' .. ref)) or -1
   if at <= before or at <= forgotten_before(stem) then return {} end
@@ -324,7 +349,89 @@ local function retract(keys, args)
   return touched
 end
 
+-- Copies: a profile beside the live one, filled by one writer, `run`. Whoever holds another run is fenced off.
+
+-- Start the copy in KEYS[2] of the profile in KEYS[1]: empty but for what survives a replay, the rules. It goes by
+-- itself after `seconds`. Returns the fields of the live profile's meta.
+local function start_copy(keys, args)
+  local live, copy, run, seconds, config = keys[1], keys[2], args[1], args[2], cmsgpack.unpack(args[3])
+  local refusal = check_schema(redis.call('HGET', live .. ':meta', 'schema'))
+  if refusal then return refusal end
+  erase(copy, config)
+  redis.call('COPY', live .. ':rules', copy .. ':rules')
+  local version = redis.call('HGET', live .. ':meta', 'rules') or 0
+  redis.call('HSET', copy .. ':meta', 'run', run, 'rules', version, 'schema', SCHEMA)
+  for _, suffix in ipairs({ ':meta', ':rules' }) do redis.call('EXPIRE', copy .. suffix, seconds) end
+  return redis.call('HGETALL', live .. ':meta')
+end
+
+-- Take over a copy that is there. Returns the fields of its meta, none where there is no copy.
+local function claim_copy(keys, args)
+  local meta = keys[1] .. ':meta'
+  if redis.call('EXISTS', meta) == 0 then return {} end
+  redis.call('HSET', meta, 'run', args[1])
+  return redis.call('HGETALL', meta)
+end
+
+local function drop_copy(keys, args)
+  local copy, run, config = keys[1], args[1], cmsgpack.unpack(args[2])
+  if redis.call('HGET', copy .. ':meta', 'run') == run then erase(copy, config) end
+end
+
+local function same_hash(one, other)
+  if redis.call('HLEN', one) ~= redis.call('HLEN', other) then return false end
+  local fields = redis.call('HGETALL', one)
+  for i = 1, #fields, 2 do
+    if redis.call('HGET', other, fields[i]) ~= fields[i + 1] then return false end
+  end
+  return true
+end
+
+-- Let the copy in KEYS[2] take the place of the profile in KEYS[1], which takes that in KEYS[3] and goes by itself
+-- after `seconds`; KEYS[2] and KEYS[3] may be the same. `ends` says up to where the copy's writer has read each log.
+-- Returns nothing, or, unchanged, why not: 'gone', 'rules' (those differ), 'behind' (the live profile knows more).
+local function switch(keys, args)
+  local live, copy, before = keys[1], keys[2], keys[3]
+  local run, seconds, ends, config = args[1], args[2], cmsgpack.unpack(args[3]), cmsgpack.unpack(args[4])
+  local call = redis.call
+  if call('HGET', copy .. ':meta', 'run') ~= run then return 'gone' end
+  if not same_hash(live .. ':rules', copy .. ':rules') then return 'rules' end
+  local ahead, fields = {}, call('HGETALL', live .. ':meta')
+  for i = 1, #fields, 2 do
+    local log, position = fields[i], tonumber(fields[i + 1])
+    if log:find('/', 1, true) and position > (tonumber(call('HGET', copy .. ':meta', log) or nil) or -1) then
+      if position >= (ends[log] or 0) then return 'behind' end
+      ahead[#ahead + 1], ahead[#ahead + 2] = log, fields[i + 1] -- read by the copy's writer too, and rejected
+    end
+  end
+  if call('EXISTS', live .. ':meta') == 0 and call('HEXISTS', copy .. ':meta', 'newest') == 0 then
+    return erase(copy, config) -- nobody's profile takes no place
+  end
+  if #ahead > 0 then call('HSET', copy .. ':meta', unpack(ahead)) end
+  call('HSET', copy .. ':meta', 'rules', call('HGET', live .. ':meta', 'rules') or 0)
+  call('HDEL', copy .. ':meta', 'run', 'switch')
+
+  for _, suffix in ipairs(suffixes(config)) do
+    local from, aside, to = live .. suffix, before .. suffix .. ':aside', before .. suffix
+    if call('EXISTS', from) == 1 then call('RENAME', from, aside) end
+    if call('EXISTS', copy .. suffix) == 1 then call('RENAME', copy .. suffix, from) end
+    call('DEL', to)
+    if call('EXISTS', aside) == 1 then
+      call('RENAME', aside, to)
+      call('EXPIRE', to, seconds, 'LT')
+    end
+  end
+  if call('EXISTS', before .. ':meta') == 1 then call('HSET', before .. ':meta', 'switch', run) end
+  for _, suffix in ipairs({ ':meta', ':rules' }) do call('PERSIST', live .. suffix) end
+  local newest = tonumber(call('HGET', live .. ':meta', 'newest') or nil)
+  if newest then forget_and_expire(live, newest, config) end
+end
+
 redis.register_function('penchant_apply', apply)
 redis.register_function('penchant_forget', forget)
 redis.register_function('penchant_rule', rule)
 redis.register_function('penchant_retract', retract)
+redis.register_function('penchant_start_copy', start_copy)
+redis.register_function('penchant_claim_copy', claim_copy)
+redis.register_function('penchant_drop_copy', drop_copy)
+redis.register_function('penchant_switch', switch)

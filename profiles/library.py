@@ -14,6 +14,10 @@ APPLY = "penchant_apply"
 FORGET = "penchant_forget"
 RULE = "penchant_rule"
 RETRACT = "penchant_retract"
+START_COPY = "penchant_start_copy"
+CLAIM_COPY = "penchant_claim_copy"
+DROP_COPY = "penchant_drop_copy"
+SWITCH = "penchant_switch"
 
 _pack = msgspec.msgpack.Encoder().encode
 _to_json = msgspec.json.Encoder().encode
@@ -25,18 +29,26 @@ def source() -> str:
     return files(__package__).joinpath("library.lua").read_text(encoding="utf-8")
 
 
-def config(policy: Policy, *, changes: bool = False) -> bytes:
-    """The policy as the functions take it; ``changes`` asks for the new scores in the reply."""
-    return _pack(
-        {
-            "horizons": policy.half_lives,
-            "max_interests": policy.max_interests,
-            "evidence": policy.evidence_per_interest,
-            "window": policy.duplicate_window,
-            "grace": policy.expiry_grace_seconds,
-            "changes": changes,
-        }
-    )
+def config(policy: Policy, *, changes: bool = False, run: str | None = None) -> bytes:
+    """The policy as the functions take it; ``changes`` asks for the new scores in the reply.
+
+    ``run`` names the writer of a copy: the functions write to profiles that this run has started or claimed, and to
+    no others.
+    """
+    settings = {
+        "horizons": policy.half_lives,
+        "max_interests": policy.max_interests,
+        "evidence": policy.evidence_per_interest,
+        "window": policy.duplicate_window,
+        "grace": policy.expiry_grace_seconds,
+        "changes": changes,
+    }
+    return _pack(settings if run is None else {**settings, "run": run})
+
+
+def read_ends(ends: Mapping[str, int]) -> bytes:
+    """Up to where each log was read, as ``penchant_switch`` takes it."""
+    return _pack(ends)
 
 
 def update_arguments(updates: Sequence[ProfileUpdate], half_lives: Mapping[str, int]) -> tuple[str, bytes, bytes]:

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     evidence_per_interest: int = Field(5, ge=0, description="pieces of evidence kept for each interest")
     duplicate_window: int = Field(4096, ge=0, description="events of a user among which a repeated id is recognised")
     profile_updates: bool = Field(default=True, description="publish what changed to the profile-updates topic")
+    replay_keep_days: float = Field(
+        7.0, gt=0, description="how long profiles from before a replay's switch are kept, for --switch-back"
+    )
     item_wait_seconds: float = Field(5.0, ge=0, description="how long a click waits for its item to become known")
 
     extraction: Literal["embedded", "vllm"] = Field("embedded", description="who reads texts")

@@ -9,9 +9,9 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from .events import DeadLetter, Reason, TopicKind
-from .settings import Settings
-from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, TopicError, kafka_python_options, topic_names
+from streams.events import DeadLetter, Reason, TopicKind
+from streams.settings import Settings
+from streams.topics import DEAD_LETTER_BYTES, DEAD_LETTERS, TopicError, kafka_python_options, topic_names
 
 _POLL_MS = 500
 _FLUSH_SECONDS = 60.0
