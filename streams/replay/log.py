@@ -1,5 +1,6 @@
 """The log as a replay reads it: all partitions of clicks and comments, beside the live group and not in it."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -53,8 +54,8 @@ class LogReader:
 
     async def done(self) -> dict[str, int]:
         """The offset up to which the live group has done each log; logs that it never committed are left out."""
-        committed = {log: await self._consumer.committed(tp) for log, tp in self._partitions.items()}
-        return {log: offset for log, offset in committed.items() if offset is not None}
+        committed = await asyncio.gather(*(self._consumer.committed(tp) for tp in self._partitions.values()))
+        return {log: offset for log, offset in zip(self._partitions, committed, strict=True) if offset is not None}
 
     async def live_lag(self) -> int:
         """Records that the live group has not done; 0 where there is no live group."""

@@ -33,8 +33,10 @@ from .reading import EventReader
 EVENTS_PER_SECOND = 5000.0
 MOST_LIVE_LAG = 10_000
 _POLLS_PER_SECOND = 5
-_ROUNDS = 10
-_PAUSE_SECONDS = 0.5
+_ROUNDS = 12
+_PATIENT_ROUNDS = 4
+_LOOKS = 30
+_LOOK_SECONDS = 0.04
 _CHUNK = 50
 _DAY_SECONDS = 86_400
 _BEYOND_ALL = 2**53
@@ -265,29 +267,39 @@ class Replay:
         if self._switches:
             await self._copies.note_switch(await self._log.done())
         for turn in range(_ROUNDS):
-            moment = _Round(done=await self._log.done(), ends=await self._log.places(), last=turn == _ROUNDS - 1)
-            for chunk in _slices(pending):
-                await self._settle_chunk(chunk, moment)
+            moment = _Round(await self._log.places(), hurried=self._switches and turn >= _PATIENT_ROUNDS)
+            await self._look(pending, moment)
             pending = sorted(moment.pending)
-            if not pending or moment.last:
+            if not pending or turn == _ROUNDS - 1:
                 break
-            await asyncio.sleep(_PAUSE_SECONDS)
             ends = await self._log.ends()
             await self._read(reader, {log: max(end, moment.wanted.get(log, 0)) for log, end in ends.items()})
         self._outcome.left |= {user: _REASONS[moment.pending[user]] for user in pending}
+
+    async def _look(self, users: Sequence[str], moment: "_Round") -> None:
+        """Settle who can be settled; those ahead of the live profile are watched until that comes by."""
+        for _ in range(_LOOKS):
+            moment.done = await self._log.done()
+            for chunk in _slices(users):
+                await self._settle_chunk(chunk, moment)
+            users = [user for user, place in moment.pending.items() if place is Standing.AHEAD]
+            if not users or moment.hurried:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def _settle_chunk(self, users: Sequence[str], moment: "_Round") -> None:
         ready = []
         async for user, live, copy in self._copies.snapshots(users):
             if self._order.partial:
                 moment.ends |= {log: _BEYOND_ALL for log in live.positions if self._log.is_earlier(log)}
+            moment.pending.pop(user, None)
             place = standing(live, copy, self._copies.run, moment.ends, moment.done)
             if place is Standing.GONE:
                 self._outcome.left[user] = _REASONS[place]
             elif place is Standing.EVEN:
                 self._compare(user, difference(live, copy, self._policy.half_lives))
                 ready.append(user)
-            elif place is Standing.AHEAD and moment.last and self._switches:
+            elif place is Standing.AHEAD and moment.hurried:
                 ready.append(user)
             else:
                 moment.pending[user] = place
@@ -320,11 +332,16 @@ class Replay:
 
 @dataclass(slots=True)
 class _Round:
-    """One look at the users that are not settled: up to where both sides had read, and who needs another look."""
+    """What is known of the users not settled while nothing more is read.
 
-    done: dict[str, int]
+    ``ends`` and ``done`` are up to where the copies and the live profiles have each log; ``pending`` who is not settled
+    and why, ``wanted`` up to where to read for them. In a ``hurried`` round a copy that is ahead is switched as it is:
+    the profile of a user who never pauses is hardly met at a moment at which the two can be compared.
+    """
+
     ends: dict[str, int]
-    last: bool
+    hurried: bool
+    done: dict[str, int] = field(default_factory=dict)
     pending: dict[str, Standing] = field(default_factory=dict)
     wanted: dict[str, int] = field(default_factory=dict)
 
