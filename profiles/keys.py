@@ -21,6 +21,16 @@ def unescape(identifier: str) -> str:
     return identifier
 
 
+def shadow(namespace: str = PREFIX) -> str:
+    """The namespace of profiles that a replay is rebuilding beside the live ones."""
+    return f"{namespace}:shadow"
+
+
+def before(namespace: str = PREFIX) -> str:
+    """The namespace of the profiles that were live before a switch."""
+    return f"{namespace}:before"
+
+
 def profile(user: str, namespace: str = PREFIX) -> str:
     """The stem of all keys of one user; the braces put them into one hash slot."""
     return f"{namespace}:{{{escape(user)}}}"
@@ -86,6 +96,11 @@ def text(digest: str) -> str:
 def reading(digest: str) -> str:
     """STRING: the lock of the worker that is reading that text right now."""
     return f"{PREFIX}:reading:{digest}"
+
+
+def switched(run: str) -> str:
+    """HASH log -> the offset up to which the live profiles had it when this run switched them."""
+    return f"{PREFIX}:switched:{run}"
 
 
 LOGS = f"{PREFIX}:logs"

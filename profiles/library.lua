@@ -12,8 +12,10 @@ local ID_BYTES = 8
 local ITEM_BYTES = 4
 local NO_ITEM = '\0\0\0\0'
 local TALLY = 1000000
+local HOUR_OF_LOG = ':hour'
 local NONE = {}
 local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds some thousands
+local BEYOND_ALL = 2 ^ 53 -- a position after any offset
 local STANCES = { 'like', 'dislike' }
 local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
 
@@ -50,9 +52,9 @@ local function read_busy(stem, log, hour)
 end
 
 -- The influence caps that profiles/policy.py describes, over `count` events; `hours` is an hour for each, or one for
--- all, `items` from the one after `from` their items. `tally` is the hour that the log has reached, and in its last six digits how many of the user's events fall
--- into it: one number, because a string of several costs a tenth of the update. Returns the places (from 1) of the
--- events beyond a cap, the new tally, and the new value of :busy, if any.
+-- all, `items` from the one after `from` their items. `tally` is the hour that the log has reached, and in its last
+-- six digits how many of the user's events fall into it: one number, because a string of several costs a tenth of the
+-- update. Returns the places (from 1) of the events beyond a cap, the new tally, and the new value of :busy, if any.
 -- A log's clock does not go back here: an event that its producer stamped with an earlier hour counts to this one.
 local function cap(stem, log, tally, count, hours, items, from, config)
   local all = type(hours) == 'number' and hours
@@ -88,6 +90,11 @@ local function same(a, b)
     if a[i] ~= b[i] then return false end
   end
   return true
+end
+
+-- Whether the profile at `stem` is a copy that this writer may no longer write to: erased or taken over since.
+local function fenced(stem, config)
+  return config.run and redis.call('HGET', stem .. ':meta', 'run') ~= config.run
 end
 
 -- The positions (from 1) in `ids` of events that are among the last `window` that the user's profile has seen.
@@ -201,6 +208,7 @@ end
 -- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules' version,
 -- rules, ids beyond a cap}.
 local function apply_update(stem, log, hour_of_log, update, ids, items, from, config)
+  if fenced(stem, config) then return { 0, BEYOND_ALL, {}, 0, {}, {} } end
   local first, last, newest_of_update, count, rules_seen, size, hours, capped_seen, sets, evidence = unpack(update, 1, 10)
   local call, meta = redis.call, stem .. ':meta'
   local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema', hour_of_log)
@@ -260,7 +268,7 @@ end
 -- the items of all their events.
 local function apply(keys, args)
   local config, log, updates, ids, items = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3]), args[4], args[5]
-  local replies, from, hour_of_log = {}, 0, log .. ':hour'
+  local replies, from, hour_of_log = {}, 0, log .. HOUR_OF_LOG
   for i, stem in ipairs(keys) do
     local update = updates[i]
     local to = from + update[6]
@@ -318,7 +326,20 @@ local function ruled(stem)
   redis.call('HSET', stem .. ':meta', 'schema', SCHEMA)
 end
 
+local function suffixes(config)
+  local found = { ':meta', ':why', ':rules', ':seen', ':busy' }
+  for _, stance in ipairs(STANCES) do
+    for name in pairs(config.horizons) do found[#found + 1] = ':' .. stance .. ':' .. name end
+  end
+  return found
+end
+
+local function erase(stem, config)
+  for _, suffix in ipairs(suffixes(config)) do redis.call('DEL', stem .. suffix) end
+end
+
 -- Erase all that happened up to `at`. What is known to be newer stays. Returns pairs: key, entries removed.
+-- Copies of the profile, the further stems in KEYS, go whole: one that is being rebuilt has no writer any more.
 local function forget(keys, args)
   local stem, at, config = keys[1], tonumber(args[1]), cmsgpack.unpack(args[2])
   local refusal = check_schema(redis.call('HGET', stem .. ':meta', 'schema'))
@@ -331,6 +352,9 @@ local function forget(keys, args)
   -- A command that comes again must not cut what happened since down to the evidence kept of it.
   local mark = forgotten_before(stem)
   if at <= mark then return receipt end
+  for i = 2, #keys do
+    for _, suffix in ipairs(suffixes(config)) do erased(keys[i] .. suffix, redis.call('DEL', keys[i] .. suffix)) end
+  end
   local why = redis.call('HGETALL', stem .. ':why')
   local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest')) or -1
   for _, stance in ipairs(STANCES) do
@@ -360,6 +384,7 @@ end
 -- Pin, unpin, mute or unmute an interest as of `at`. The newest ruling of each kind stands. Returns 1 if it is news.
 local function rule(keys, args)
   local stem, kind, interest, at, config = keys[1], args[1], args[2], tonumber(args[3]), cmsgpack.unpack(args[4])
+  if fenced(stem, config) then return 0 end
   local field = kind .. ':' .. interest
   local before = tonumber(redis.call('HGET', stem .. ':rules', field)) or -1
   if at <= before or at <= forgotten_before(stem) then return 0 end
@@ -378,6 +403,7 @@ end
 -- interests touched.
 local function retract(keys, args)
   local stem, ref, at, config = keys[1], args[1], tonumber(args[2]), cmsgpack.unpack(args[3])
+  if fenced(stem, config) then return {} end
   local item = ref:match('^item:(.*)$')
   local before = tonumber(redis.call('HGET', stem .. ':rules', 'retract:' .. ref)) or -1
   if at <= before or at <= forgotten_before(stem) then return {} end
@@ -419,7 +445,94 @@ local function retract(keys, args)
   return touched
 end
 
+-- Copies: a profile beside the live one, filled by one writer, `run`. Whoever holds another run is fenced off.
+
+-- Start the copy in KEYS[2] of the profile in KEYS[1]: empty but for what survives a replay, the rules. It goes by
+-- itself after `seconds`. Returns the fields of the live profile's meta.
+local function start_copy(keys, args)
+  local live, copy, run, seconds, config = keys[1], keys[2], args[1], args[2], cmsgpack.unpack(args[3])
+  local refusal = check_schema(redis.call('HGET', live .. ':meta', 'schema'))
+  if refusal then return refusal end
+  erase(copy, config)
+  redis.call('COPY', live .. ':rules', copy .. ':rules')
+  local version = redis.call('HGET', live .. ':meta', 'rules') or 0
+  redis.call('HSET', copy .. ':meta', 'run', run, 'rules', version, 'schema', SCHEMA)
+  for _, suffix in ipairs({ ':meta', ':rules' }) do redis.call('EXPIRE', copy .. suffix, seconds) end
+  return redis.call('HGETALL', live .. ':meta')
+end
+
+-- Take over a copy that is there. Returns the fields of its meta, none where there is no copy.
+local function claim_copy(keys, args)
+  local meta = keys[1] .. ':meta'
+  if redis.call('EXISTS', meta) == 0 then return {} end
+  redis.call('HSET', meta, 'run', args[1])
+  return redis.call('HGETALL', meta)
+end
+
+local function drop_copy(keys, args)
+  local copy, run, config = keys[1], args[1], cmsgpack.unpack(args[2])
+  if redis.call('HGET', copy .. ':meta', 'run') == run then erase(copy, config) end
+end
+
+-- A log and its partition: where it was read to. Beside it, with HOUR_OF_LOG, how busy the user was in it.
+local function is_position(field)
+  return field:find('/', 1, true) and field:sub(-#HOUR_OF_LOG) ~= HOUR_OF_LOG
+end
+
+local function same_hash(one, other)
+  if redis.call('HLEN', one) ~= redis.call('HLEN', other) then return false end
+  local fields = redis.call('HGETALL', one)
+  for i = 1, #fields, 2 do
+    if redis.call('HGET', other, fields[i]) ~= fields[i + 1] then return false end
+  end
+  return true
+end
+
+-- Let the copy in KEYS[2] take the place of the profile in KEYS[1], which takes that in KEYS[3] and goes by itself
+-- after `seconds`; KEYS[2] and KEYS[3] may be the same. `ends` says up to where the copy's writer has read each log.
+-- Returns nothing, or, unchanged, why not: 'gone', 'rules' (those differ), 'behind' (the live profile knows more).
+local function switch(keys, args)
+  local live, copy, before = keys[1], keys[2], keys[3]
+  local run, seconds, ends, config = args[1], args[2], cmsgpack.unpack(args[3]), cmsgpack.unpack(args[4])
+  local call = redis.call
+  if call('HGET', copy .. ':meta', 'run') ~= run then return 'gone' end
+  if not same_hash(live .. ':rules', copy .. ':rules') then return 'rules' end
+  local ahead, fields = {}, call('HGETALL', live .. ':meta')
+  for i = 1, #fields, 2 do
+    local log, position = fields[i], tonumber(fields[i + 1])
+    if is_position(log) and position > (tonumber(call('HGET', copy .. ':meta', log) or nil) or -1) then
+      if position >= (ends[log] or 0) then return 'behind' end
+      ahead[#ahead + 1], ahead[#ahead + 2] = log, fields[i + 1] -- read by the copy's writer too, and rejected
+    end
+  end
+  if call('EXISTS', live .. ':meta') == 0 and call('HEXISTS', copy .. ':meta', 'newest') == 0 then
+    return erase(copy, config) -- nobody's profile takes no place
+  end
+  if #ahead > 0 then call('HSET', copy .. ':meta', unpack(ahead)) end
+  call('HSET', copy .. ':meta', 'rules', call('HGET', live .. ':meta', 'rules') or 0)
+  call('HDEL', copy .. ':meta', 'run', 'switch')
+
+  for _, suffix in ipairs(suffixes(config)) do
+    local from, aside, to = live .. suffix, before .. suffix .. ':aside', before .. suffix
+    if call('EXISTS', from) == 1 then call('RENAME', from, aside) end
+    if call('EXISTS', copy .. suffix) == 1 then call('RENAME', copy .. suffix, from) end
+    call('DEL', to)
+    if call('EXISTS', aside) == 1 then
+      call('RENAME', aside, to)
+      call('EXPIRE', to, seconds, 'LT')
+    end
+  end
+  if call('EXISTS', before .. ':meta') == 1 then call('HSET', before .. ':meta', 'switch', run) end
+  for _, suffix in ipairs({ ':meta', ':rules' }) do call('PERSIST', live .. suffix) end
+  local newest = tonumber(call('HGET', live .. ':meta', 'newest') or nil)
+  if newest then forget_and_expire(live, newest, config) end
+end
+
 redis.register_function('penchant_apply', apply)
 redis.register_function('penchant_forget', forget)
 redis.register_function('penchant_rule', rule)
 redis.register_function('penchant_retract', retract)
+redis.register_function('penchant_start_copy', start_copy)
+redis.register_function('penchant_claim_copy', claim_copy)
+redis.register_function('penchant_drop_copy', drop_copy)
+redis.register_function('penchant_switch', switch)

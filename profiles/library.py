@@ -16,6 +16,10 @@ APPLY = "penchant_apply"
 FORGET = "penchant_forget"
 RULE = "penchant_rule"
 RETRACT = "penchant_retract"
+START_COPY = "penchant_start_copy"
+CLAIM_COPY = "penchant_claim_copy"
+DROP_COPY = "penchant_drop_copy"
+SWITCH = "penchant_switch"
 
 _NO_ITEM = bytes(4)
 _UNLIMITED = 999_999  # as far as the library counts
@@ -30,21 +34,29 @@ def source() -> str:
     return files(__package__).joinpath("library.lua").read_text(encoding="utf-8")
 
 
-def config(policy: Policy, *, changes: bool = False) -> bytes:
-    """The policy as the functions take it; ``changes`` asks for the new scores in the reply."""
-    return _pack(
-        {
-            "horizons": policy.half_lives,
-            "max_interests": policy.max_interests,
-            "evidence": policy.evidence_per_interest,
-            "evidence_age": policy.evidence_age or round(FORGOTTEN_HALF_LIVES * max(policy.half_lives.values())),
-            "window": policy.duplicate_window,
-            "grace": policy.expiry_grace_seconds,
-            "user_cap": policy.events_per_user_hour or _UNLIMITED,
-            "item_cap": policy.events_per_item_hour or _UNLIMITED,
-            "changes": changes,
-        }
-    )
+def config(policy: Policy, *, changes: bool = False, run: str | None = None) -> bytes:
+    """The policy as the functions take it; ``changes`` asks for the new scores in the reply.
+
+    ``run`` names the writer of a copy: the functions write to profiles that this run has started or claimed, and to
+    no others.
+    """
+    settings = {
+        "horizons": policy.half_lives,
+        "max_interests": policy.max_interests,
+        "evidence": policy.evidence_per_interest,
+        "evidence_age": policy.evidence_age or round(FORGOTTEN_HALF_LIVES * max(policy.half_lives.values())),
+        "window": policy.duplicate_window,
+        "grace": policy.expiry_grace_seconds,
+        "user_cap": policy.events_per_user_hour or _UNLIMITED,
+        "item_cap": policy.events_per_item_hour or _UNLIMITED,
+        "changes": changes,
+    }
+    return _pack(settings if run is None else {**settings, "run": run})
+
+
+def read_ends(ends: Mapping[str, int]) -> bytes:
+    """Up to where each log was read, as ``penchant_switch`` takes it."""
+    return _pack(ends)
 
 
 def update_arguments(

@@ -60,7 +60,8 @@ class ProfileStore:
     """Applies observations to profiles, effectively once.
 
     ``users_per_call`` users share one atomic function call: 1 for a Redis Cluster, where they live in different
-    slots. ``changes`` asks for the new scores, to publish them.
+    slots. ``changes`` asks for the new scores, to publish them. ``run`` is for copies, see :mod:`profiles.copies`:
+    what is not this run's is left alone, and its observations count as replayed.
     """
 
     def __init__(
@@ -71,12 +72,13 @@ class ProfileStore:
         namespace: str = keys.PREFIX,
         users_per_call: int = 50,
         changes: bool = False,
+        run: str | None = None,
     ) -> None:
         self._redis = redis
         self._policy = policy
         self._namespace = namespace
         self._users_per_call = users_per_call
-        self._config = library.config(policy, changes=changes)
+        self._config = library.config(policy, changes=changes, run=run)
 
     async def prepare(self) -> None:
         """Load the function library. Raises UnsupportedRedisError where the server has no functions."""
@@ -156,8 +158,11 @@ class ProfileStore:
             return await call()
 
     async def forget(self, user: str, at: int) -> Receipt:
-        """Erase what the user's events up to ``at`` left: interests, evidence, rules. Late events stay out."""
-        reply = await self._call(library.FORGET, user, at, self._config)
+        """Erase what the user's events up to ``at`` left: interests, evidence, rules, copies. Late events stay out."""
+        stems = [keys.profile(user, namespace) for namespace in self._namespaces()]
+        reply = await self._with_library(
+            lambda: self._redis.fcall(library.FORGET, len(stems), *stems, at, self._config)
+        )
         removed = {library.text(key): int(count) for key, count in zip(reply[::2], reply[1::2], strict=True)}
         return Receipt(user, at, removed)
 
@@ -173,8 +178,10 @@ class ProfileStore:
         return [library.text(i) for i in await self._call(library.RETRACT, user, reference, at, self._config)]
 
     async def keys_of(self, user: str) -> list[str]:
-        """The keys that exist for the user."""
-        candidates = keys.all_of(user, self._policy.half_lives, self._namespace)
+        """The keys that exist for the user, copies included."""
+        candidates = [
+            key for namespace in self._namespaces() for key in keys.all_of(user, self._policy.half_lives, namespace)
+        ]
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in candidates:
                 pipe.exists(key)
@@ -194,6 +201,9 @@ class ProfileStore:
             newest = await self._redis.hget(key, "newest")
             if newest is not None:
                 yield keys.user_of(library.text(key)), int(newest)
+
+    def _namespaces(self) -> tuple[str, ...]:
+        return self._namespace, keys.shadow(self._namespace), keys.before(self._namespace)
 
     async def _call(self, function: str, user: str, *arguments: str | bytes | int) -> Any:
         stem = keys.profile(user, self._namespace)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .letters import Progress, Swept, sweep
-from .runtime import open_copy
+from .runtime import open_profiles
 from .settings import Settings
 from .topics import TopicError
 
@@ -53,7 +53,7 @@ class Found:
 
 async def erase(settings: Settings, user: str, at: int) -> Erased:
     """Remove from Redis what the user's events up to ``at`` (epoch microseconds) left."""
-    async with open_copy(settings) as (store, ledger):
+    async with open_profiles(settings) as (store, ledger):
         scanned = await store.keys_of(user)
         readings = await ledger.forget(user)
         receipt = await store.forget(user, at)
@@ -62,7 +62,7 @@ async def erase(settings: Settings, user: str, at: int) -> Erased:
 
 async def look_again(settings: Settings, user: str, progress: Progress = lambda *_: None) -> Found:
     """Look for what is left of the user in Redis, in every reading of the ledger too."""
-    async with open_copy(settings) as (store, ledger):
+    async with open_profiles(settings) as (store, ledger):
         searched = await ledger.search(user, lambda done: progress(done, 0))
         return Found(await store.keys_of(user), await store.holding(user), searched.entries, searched.owned)
 

@@ -6,10 +6,19 @@ append of an event to Kafka until it is visible in its user's profile.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    write_to_textfile,
+)
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -153,3 +162,36 @@ class Metrics:
 
     def _histogram(self, name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)
+
+
+def write_replay_metrics(
+    file: Path,
+    *,
+    largest_difference: float,
+    users: Mapping[str, int],
+    events: Mapping[str, int],
+    texts: Mapping[str, int],
+    seconds: float,
+    finished_at: float,
+) -> None:
+    """Write what a replay found, for a collector of text files such as node_exporter's. ``finished_at``: epoch seconds.
+
+    ``users`` and ``events`` are by what became of them, ``texts`` by who read them. Raises OSError.
+    """
+    registry = CollectorRegistry()
+
+    def gauge(name: str, documentation: str, value: float) -> None:
+        Gauge(f"penchant_replay_{name}", documentation, registry=registry).set(value)
+
+    def gauges(name: str, documentation: str, label: str, values: Mapping[str, int]) -> None:
+        family = Gauge(f"penchant_replay_{name}", documentation, [label], registry=registry)
+        for which, value in values.items():
+            family.labels(which).set(value)
+
+    gauge("largest_difference", "Largest difference of two weights, as a share of the larger", largest_difference)
+    gauges("users", "Users of the replay, by what became of them", "outcome", users)
+    gauges("events", "Events of the replay, by what became of them", "outcome", events)
+    gauges("texts", "Texts of the replay, by who read them", "reader", texts)
+    gauge("seconds", "Time the replay took", seconds)
+    gauge("finished_timestamp_seconds", "When the replay ended", finished_at)
+    write_to_textfile(str(file), registry)

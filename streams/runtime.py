@@ -90,6 +90,15 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
+def decoder_of(settings: Settings, kind: TopicKind) -> Decoder:
+    """The decoder of one topic's events."""
+    return Decoder(
+        kind,
+        max_future_skew_us=round(settings.max_future_skew_seconds * MICROSECONDS),
+        max_value_bytes=settings.max_value_bytes,
+    )
+
+
 class RecentUsers:
     """The users whose profiles changed last, newest first: what the live page offers to look at."""
 
@@ -131,7 +140,7 @@ def extractor_of(settings: Settings, ledger: Ledger | None) -> Extractor:
 
 
 @contextlib.asynccontextmanager
-async def open_copy(settings: Settings) -> AsyncIterator[tuple[ProfileStore, Ledger]]:
+async def open_profiles(settings: Settings) -> AsyncIterator[tuple[ProfileStore, Ledger]]:
     """The profiles and the ledger over a connection of their own, for commands."""
     redis = redis_client(settings)
     try:
@@ -236,12 +245,7 @@ def _assemble(
     }
     lanes = {}
     for kind, handler in handlers.items():
-        decoder = Decoder(
-            kind,
-            max_future_skew_us=round(settings.max_future_skew_seconds * MICROSECONDS),
-            max_value_bytes=settings.max_value_bytes,
-        )
-        pipeline = Pipeline(kind, logs[kind], decoder, handler, outbox, observer)
+        pipeline = Pipeline(kind, logs[kind], decoder_of(settings, kind), handler, outbox, observer)
         lanes[names[kind]] = Lanes(
             pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight, join=Prepared.join
         )

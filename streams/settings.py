@@ -79,6 +79,9 @@ class Settings(BaseSettings):
         100, ge=0, le=999_999, description="beyond a user's first so many an hour, this many of each item count; 0: all"
     )
     profile_updates: bool = Field(default=True, description="publish what changed to the profile-updates topic")
+    replay_keep_days: float = Field(
+        7.0, gt=0, description="how long profiles from before a replay's switch are kept, for --switch-back"
+    )
     item_wait_seconds: float = Field(5.0, ge=0, description="how long a click waits for its item to become known")
 
     extraction: Literal["embedded", "vllm"] = Field("embedded", description="who reads texts")

@@ -84,7 +84,11 @@ def test_each_letter_is_replayed_once_with_its_bytes(broker, environment):
 
 def test_wrong_use_says_what_to_say(environment):
     finished = subprocess.run(
-        [sys.executable, "-m", "streams.cli", "replay"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "streams.cli", "replay", "--dead-letters"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert finished.returncode == 2
     assert "--dead-letters --reason" in finished.stderr

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from kafka import KafkaProducer
 from kafka.structs import OffsetAndMetadata
 
-from .connections import kafka_options
-from .events import DeadLetter, Reason
-from .letters import Progress, open_consumer, standing
-from .settings import Settings
-from .topics import DEAD_LETTER_BYTES
+from streams.connections import kafka_options
+from streams.events import DeadLetter, Reason
+from streams.letters import Progress, open_consumer, standing
+from streams.settings import Settings
+from streams.topics import DEAD_LETTER_BYTES
 
 _FLUSH_SECONDS = 60.0
 
