@@ -18,5 +18,8 @@ def test_golden_keys():
     assert keys.why("a{b}%", "pen:1") == "pen:1:{a%7Bb%7D%25}:why"
     assert keys.meta("u1") == "pen:1:{u1}:meta"
     assert keys.rules("u1") == "pen:1:{u1}:rules"
+    assert keys.meta("u1", keys.shadow()) == "pen:1:shadow:{u1}:meta"
+    assert keys.meta("u1", keys.before()) == "pen:1:before:{u1}:meta"
+    assert keys.switched("ab") == "pen:1:switched:ab"
     assert keys.item("i1") == "pen:1:item:i1"
     assert keys.text("0a") == "pen:1:text:0a"
