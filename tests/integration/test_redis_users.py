@@ -12,6 +12,8 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from inference.catalogue import Catalogue
 from inference.extraction import Passage
 from inference.ledger import Ledger, LedgerExtractor
+from profiles import keys
+from profiles.copies import ProfileCopies
 from profiles.logs import Logs
 from profiles.model import Observation, Signal, Stance
 from profiles.policy import Policy
@@ -73,6 +75,18 @@ async def test_the_writer_does_the_workers_work(filled):
     await Logs(client).names({"comments": "an-id"})
 
 
+async def test_the_writer_does_what_a_replay_does(filled):
+    _, client = filled
+    copies = ProfileCopies(client, Policy(), keys.shadow(), "r1", keep_seconds=60)
+    await copies.start(["u3"])
+    await copies.store.record("comments/0", [Observation("u3", "e1", 0, START, (Signal("cats", Stance.LIKE, 1.0),))])
+    assert "u3" in [user async for user in copies.users()]
+    await copies.note_switch({"comments/0": 1})
+    assert await copies.noted("r1") == {"comments/0": 1}
+    assert await copies.switch(["u3"], {}) == {"u3": None}
+    await copies.drop(["u3"])
+
+
 @pytest.mark.parametrize(
     "command",
     ["FLUSHALL", "FLUSHDB", "FUNCTION FLUSH", "KEYS *", "CONFIG GET *", "ACL LIST", "GET other", "SET other 1"],
@@ -98,6 +112,7 @@ async def test_the_reader_reads(filled, server):
         "EXPIRE pen:1:{u1}:like:now 1",
         "GET pen:1:text:abc",
         "SREM pen:1:{u1}:texts x",
+        "ZRANGE pen:1:shadow:{u1}:like:now 0 -1",
         "GET other",
         "SCAN 0",
         "FCALL penchant_forget 1 pen:1:{u1} 1 x",

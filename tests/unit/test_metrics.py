@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams.metrics import FRESHNESS_BUCKETS, BulkHistogram, Metrics
+from streams.metrics import FRESHNESS_BUCKETS, BulkHistogram, Metrics, write_replay_metrics
 from streams.observer import (
     BatchApplied,
     DependencyChecked,
@@ -96,6 +96,43 @@ def test_names_and_labels_keep_the_house_rules(told):
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: deploy/system-packages.sh")
 def test_promtool_has_nothing_to_say(told):
     checked = subprocess.run([PROMTOOL, "check", "metrics"], input=told.exposition(), capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+@pytest.fixture
+def replay_file(tmp_path):
+    file = tmp_path / "replay.prom"
+    write_replay_metrics(
+        file,
+        largest_difference=0.25,
+        users={"compared": 7, "switched": 2},
+        events={"applied": 90, "rejected": 1},
+        texts={"ledger": 30},
+        seconds=4.5,
+        finished_at=1_795_000_000.0,
+    )
+    return file
+
+
+def test_a_replay_is_told_in_a_file_and_names_no_user(replay_file):
+    families = list(text_string_to_metric_families(replay_file.read_text()))
+    found = {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
+    assert found == {
+        ("penchant_replay_largest_difference",): 0.25,
+        ("penchant_replay_users", "compared"): 7,
+        ("penchant_replay_users", "switched"): 2,
+        ("penchant_replay_events", "applied"): 90,
+        ("penchant_replay_events", "rejected"): 1,
+        ("penchant_replay_texts", "ledger"): 30,
+        ("penchant_replay_seconds",): 4.5,
+        ("penchant_replay_finished_timestamp_seconds",): 1_795_000_000.0,
+    }
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: deploy/system-packages.sh")
+def test_promtool_has_nothing_to_say_of_it_either(replay_file):
+    command = [PROMTOOL, "check", "metrics"]
+    checked = subprocess.run(command, input=replay_file.read_bytes(), capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 
 
