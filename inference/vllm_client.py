@@ -100,16 +100,15 @@ class VllmExtractor:
         return f"vllm/{self._model}/{prompt.tag()}/{self._fallback.reader}"
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
-        """Read the passages, all at once as far as concurrency allows."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._read(passage)) for passage in passages]
-        except BaseExceptionGroup as raised:
-            overloaded, others = raised.split(Overloaded)
-            if others is None and overloaded is not None:
-                raise _first(overloaded) from None
-            raise
-        return [task.result() for task in tasks]
+        """Read the passages, all at once as far as concurrency allows.
+
+        One that finds the servers resting ends no other: that may be the very request that probes one of them.
+        """
+        outcomes = await asyncio.gather(*map(self._read, passages), return_exceptions=True)
+        raised = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if raised:
+            raise next((error for error in raised if not isinstance(error, Overloaded)), raised[0])
+        return [outcome for outcome in outcomes if isinstance(outcome, Extraction)]
 
     async def aclose(self) -> None:
         """Close the connections. The fallback is whoever gave it's to close."""
@@ -241,11 +240,3 @@ def _seconds(header: str | None) -> float | None:
         return min(60.0, max(0.0, float(header))) if header else None
     except ValueError:
         return None
-
-
-def _first(group: BaseExceptionGroup[Overloaded]) -> Overloaded:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    assert isinstance(found, Overloaded)  # noqa: S101 - what the group was split by
-    return found

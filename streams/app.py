@@ -45,6 +45,7 @@ class PenchantApp(faust.App):  # type: ignore[misc]
     def __init__(self, *args: Any, lanes: Mapping[str, Lanes[Any]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lanes = lanes
+        self.given_up: Exception | None = None
 
     def _create_directories(self) -> None:
         """Faust keeps tables in a folder; there are none here, and nothing is written to disk."""
@@ -61,6 +62,11 @@ class PenchantApp(faust.App):  # type: ignore[misc]
         if not self.started or self.crashed:
             return {}
         return {(tp.topic, tp.partition): self.consumer.highwater(tp) for tp in self.consumer.assignment()}
+
+    def give_up(self, reason: Exception) -> None:
+        """End now and commit nothing more; ``run_app`` raises the reason."""
+        self.given_up = reason
+        self._crash(reason)
 
     async def drain(self, seconds: float) -> bool:
         """Finish what is in flight, commit it; False where something was not finished in time."""
@@ -126,7 +132,7 @@ async def run_app(
 
     ``services`` are entered before the app starts and left, in reverse, after it ended. ``ready`` is called once the
     app has joined its group. On the way out batches in flight are finished within seconds and committed; what is not
-    finished comes again. Raises WorkerCrashedError where the app ends by itself.
+    finished comes again. Raises WorkerCrashedError where the app ends by itself, and the reason where it was given up.
     """
     async with contextlib.AsyncExitStack() as stack:
         if stop is None:
@@ -150,6 +156,8 @@ async def run_app(
                 starting.cancel()
         finally:
             await _stop(app)
+        if app.given_up is not None:
+            raise app.given_up
         if app.crashed:
             reason = app._crash_reason  # noqa: SLF001 - mode has no public name for it
             raise WorkerCrashedError(

@@ -16,7 +16,7 @@ from inference.extraction import Extractor, Overloaded, Passage
 from inference.ledger import Ledger
 from inference.taxonomy import Taxonomy
 from inference.tiers import build_extractor
-from profiles.logs import Logs
+from profiles.logs import LogChangedError, Logs, require_same
 from profiles.policy import MICROSECONDS, Horizon, Policy
 from profiles.reader import AsyncInterestReader
 from profiles.store import ProfileStore
@@ -34,7 +34,17 @@ from .outbox import Outbox
 from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
 from .settings import Settings, masked_url
-from .topics import DEAD_LETTER_BYTES, DEAD_LETTERS, PROFILE_UPDATES, TopicInfo, ensure_topics, topic_names
+from .topics import (
+    DEAD_LETTER_BYTES,
+    DEAD_LETTERS,
+    PROFILE_UPDATES,
+    TopicError,
+    TopicInfo,
+    TopicLookup,
+    ensure_topics,
+    start_over,
+    topic_names,
+)
 from .web import WebState, create_web, serve
 
 _DAY_SECONDS = 86_400
@@ -152,17 +162,23 @@ async def open_profiles(settings: Settings) -> AsyncIterator[tuple[ProfileStore,
 
 
 def topic_ids(topics: Mapping[str, TopicInfo]) -> dict[str, str | None]:
-    """The id of each kind of input topic, as the broker tells it."""
+    """The id of each kind of input topic, as the broker tells it; None also where the topic is not there."""
     names = topic_names()
-    return {kind: topics[names[kind]].topic_id for kind in TopicKind}
+    return {kind: topics[names[kind]].topic_id if names[kind] in topics else None for kind in TopicKind}
 
 
 async def accept_logs(settings: Settings) -> list[str]:
-    """Take recreated topics for new logs. Returns the kinds of topic that were."""
-    topics = await asyncio.to_thread(ensure_topics, settings)
+    """Take recreated topics for new logs, read from their beginning. Returns the kinds of topic that were.
+
+    Raises TopicError where workers of the group still run.
+    """
+    ids = topic_ids(await asyncio.to_thread(ensure_topics, settings))
     redis = redis_client(settings)
     try:
-        return await Logs(redis).accept(topic_ids(topics))
+        logs = Logs(redis)
+        # First, so that a failure leaves all as it was. A worker that met the new topic may have committed into it.
+        await asyncio.to_thread(start_over, settings, [topic_names()[kind] for kind in await logs.changed(ids)])
+        return await logs.accept(ids)
     finally:
         await redis.aclose()
 
@@ -187,7 +203,8 @@ async def run_worker(
     """Run a worker until ``stop``, or SIGTERM and SIGINT where there is none.
 
     ``ready`` is called with its addresses once it has joined its group. Raises the error of a dependency that does
-    not answer at the start; one that goes away later is waited for.
+    not answer at the start; one that goes away later is waited for. Raises LogChangedError where a topic is not the
+    one that the profiles were made from, also where it is recreated meanwhile.
     """
     policy = policy_of(settings)
     topics = await asyncio.to_thread(ensure_topics, settings)
@@ -202,14 +219,19 @@ async def run_worker(
         ledger = ledger_of(settings, redis)
         extractor = extractor_of(settings, ledger)
         stack.push_async_callback(extractor.aclose)
-        logs = await Logs(redis).names(topic_ids(topics))
+        ids = topic_ids(topics)
+        logs = await Logs(redis).names(ids)
         worker = _assemble(settings, policy, logs, redis, producer, store, extractor, ledger)
         web = await stack.enter_async_context(serve(_web(worker), settings.web_host, settings.web_port))
         addresses = Addresses(settings.kafka_bootstrap, masked_url(settings.redis_url), web, settings.consumer_group)
         app = build_app(settings, worker.lanes)
         await run_app(
             app,
-            services=[_beside(_watch(worker, app)), _beside(_warm_up(extractor))],
+            services=[
+                _beside(_watch(worker, app)),
+                _beside(_watch_topics(settings, ids, app)),
+                _beside(_warm_up(extractor)),
+            ],
             ready=None if ready is None else lambda: ready(addresses),
             stop=stop,
         )
@@ -295,3 +317,20 @@ async def _watch(worker: Worker, app: PenchantApp) -> None:
         for measured in worker.lag.measure(app.log_ends()):
             worker.metrics.observe(measured)
         await asyncio.sleep(_CHECK_SECONDS)
+
+
+async def _watch_topics(settings: Settings, ids: Mapping[str, str | None], app: PenchantApp) -> None:
+    """Give up once a topic is no longer the one that this worker began with."""
+    lookup = TopicLookup(settings)
+    try:
+        while True:
+            await asyncio.sleep(_CHECK_SECONDS)
+            try:
+                require_same(ids, topic_ids(await asyncio.to_thread(lookup.look)))
+            except TopicError:
+                continue  # Kafka is away; the other watch tells of it
+            except LogChangedError as error:
+                app.give_up(error)
+                return
+    finally:
+        lookup.close()

@@ -1,14 +1,18 @@
 """The topics: their names, and making those that are missing."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import structlog
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka import TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, OffsetSpec
 from kafka.errors import (
     InvalidConfigurationError,
     KafkaError,
+    NoError,
     PolicyViolationError,
     TopicAlreadyExistsError,
     for_code,
@@ -30,6 +34,8 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"
 _DAY_MS = 86_400_000
 _DEADLINE_MS = 15_000
 _RETENTION_KEYS = frozenset({"cleanup.policy", "retention.ms"})
+_MEMBERS_LINGER_SECONDS = 10.0  # a worker that ended without goodbye is a member for the rest of its session
+_TRY_AGAIN_SECONDS = 0.5
 DEAD_LETTER_BYTES = 64 * 2**20
 """Largest dead letter: it carries the original, however large, and must never be refused itself."""
 
@@ -57,12 +63,7 @@ def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
     Blocks. Raises TopicError where Kafka does not answer or refuses.
     """
     names = list(topic_names().values())
-    try:
-        admin = KafkaAdminClient(
-            **kafka_options(settings), client_id="penchant-topics", bootstrap_timeout_ms=_DEADLINE_MS
-        )
-    except KafkaError as error:
-        raise TopicError(kafka_complaint(settings)) from error
+    admin = _connect(settings)
     try:
         known = _describe(admin, names)
         _tell_other_retention(admin, known, settings)
@@ -77,6 +78,67 @@ def ensure_topics(settings: Settings) -> dict[str, TopicInfo]:
     finally:
         admin.close()
     return known
+
+
+class TopicLookup:
+    """Tells of the topics time and again, over one connection. Blocks; close it when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: KafkaAdminClient | None = None
+
+    def look(self) -> dict[str, TopicInfo]:
+        """Partitions and id of each topic that is there, by name. Raises TopicError where Kafka does not answer."""
+        self._admin = self._admin or _connect(self._settings)
+        try:
+            return _describe(self._admin, list(topic_names().values()))
+        except KafkaError as error:
+            self.close()
+            raise TopicError(f"Kafka at {self._settings.kafka_bootstrap} does not tell of topics: {error}") from error
+
+    def close(self) -> None:
+        """Close the connection; looking again opens another."""
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            admin.close()
+
+
+def start_over(settings: Settings, topics: Collection[str]) -> None:
+    """Let the consumer group read these topics from their beginning. Blocks.
+
+    Raises TopicError where the group has members, or Kafka does not answer.
+    """
+    admin = _connect(settings)
+    deadline = time.monotonic() + _MEMBERS_LINGER_SECONDS
+    try:
+        known = _describe(admin, list(topics))
+        earliest = {TopicPartition(t, n): OffsetSpec.EARLIEST for t in known for n in range(known[t].partitions)}
+        while refused := _reset(admin, settings.consumer_group, earliest):
+            if time.monotonic() > deadline:
+                raise TopicError(
+                    f"Kafka refuses to reset the offsets of the group {settings.consumer_group} "
+                    f"({', '.join(sorted(refused))}): stop all its workers, then try again"
+                )
+            time.sleep(_TRY_AGAIN_SECONDS)
+    except KafkaError as error:
+        raise TopicError(f"Kafka failed while offsets of {settings.consumer_group} were reset: {error}") from error
+    finally:
+        admin.close()
+
+
+def _reset(admin: KafkaAdminClient, group: str, offsets: Mapping[TopicPartition, Any]) -> set[str]:
+    """Reset the offsets; returns the names of what Kafka objects to."""
+    outcomes = admin.reset_group_offsets(group, dict(offsets)).values()
+    return {outcome["error"].__name__ for outcome in outcomes if outcome["error"] is not NoError}
+
+
+def _connect(settings: Settings) -> KafkaAdminClient:
+    try:
+        return KafkaAdminClient(
+            **kafka_options(settings), client_id="penchant-topics", bootstrap_timeout_ms=_DEADLINE_MS
+        )
+    except KafkaError as error:
+        raise TopicError(kafka_complaint(settings)) from error
 
 
 def configuration(kind: str, settings: Settings) -> dict[str, str]:

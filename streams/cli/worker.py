@@ -19,7 +19,8 @@ def worker() -> None:
     """Consume events and keep the profiles, until SIGTERM or Ctrl-C.
 
     Settings are PENCHANT_ environment variables (see 'penchant config'). Prints one line of JSON with its addresses
-    once it is ready. Run as many workers as there are partitions at most; each takes its share.
+    once it is ready. Run as many workers as there are partitions at most; each takes its share. Exits 1 where a topic
+    was recreated, also while it runs: see 'penchant accept-log'.
     """
     from profiles.logs import LogChangedError
     from profiles.store import UnsupportedRedisError
@@ -46,12 +47,19 @@ def worker() -> None:
 
 
 def accept_log() -> None:
-    """Take recreated topics, or those of another cluster, for new logs that add to the same profiles."""
+    """Take recreated topics, or those of another cluster, for new logs that add to the same profiles.
+
+    They are read from their beginning. Stop all workers first.
+    """
     from streams.runtime import accept_logs
+    from streams.topics import TopicError
 
     effective = settings()
     with reaching(effective):
-        accepted = asyncio.run(accept_logs(effective))
+        try:
+            accepted = asyncio.run(accept_logs(effective))
+        except TopicError as error:
+            fail(UNREACHABLE, str(error))
     typer.echo(f"new logs: {', '.join(accepted)}" if accepted else "the topics are the ones known; nothing to accept")
 
 

@@ -149,6 +149,19 @@ async def test_a_broken_server_rests_and_is_probed_by_one():
         assert (await read(extractor)).tier is Tier.VLLM
 
 
+async def test_a_batch_of_many_texts_finds_a_server_that_is_back():
+    """The texts that may not probe it must not end the one that does, or it would rest for ever."""
+    passages = [Passage(str(n)) for n in range(8)]
+    async with client(stub := Stub(["broken"])) as extractor:
+        with pytest.raises(Overloaded):
+            await extractor.extract(passages)
+        stub.shapes, stub.delay = ["ok"], 0.1
+        await asyncio.sleep(2.6)
+        with pytest.raises(Overloaded, match="no vLLM server takes requests"):
+            await extractor.extract(passages)
+        assert [found.tier for found in await extractor.extract(passages)] == [Tier.VLLM] * 8
+
+
 async def test_a_wrong_token_is_said():
     async with client(Stub(["unauthorized"])) as extractor:
         with pytest.raises(Overloaded, match="PENCHANT_VLLM_TOKEN"):
