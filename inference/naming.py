@@ -48,7 +48,7 @@ class NameIndex(Generic[T]):
             for size in range(min(_LONGEST_NAME_WORDS, len(words) - at), 0, -1):
                 start, end = words[at].start(), words[at + size - 1].end()
                 value = self.get(plain[start:end]) if end - start > 1 else None
-                if value is None and size == 1 and plain[end - 2 : end] in ("'s", "’s"):
+                if value is None and plain[end - 2 : end] in ("'s", "’s"):
                     end -= 2
                     value = self.get(plain[start:end])
                 if value is not None:

@@ -20,7 +20,7 @@ from profiles.store import ProfileStore
 from streams import letters
 from streams.events import DEAD_LETTERS_TOPIC, Reason
 from streams.letters import is_of, letter_key, letter_of, sweep
-from streams.replay import replay_dead_letters
+from streams.replay.dead_letters import replay_dead_letters
 from streams.settings import load_settings
 from streams.topics import ensure_topics
 from tests.fakes import KeywordExtractor

@@ -150,3 +150,8 @@ def test_a_softmax_learns_what_can_be_told_apart():
     classes = (inputs[:, 0] > inputs[:, 1]).astype(int)
     model = fit_softmax(inputs, np.eye(2, dtype=np.float32)[classes], decay=1e-4)
     assert (model.probabilities(inputs).argmax(axis=1) == classes).mean() > 0.97
+
+
+def test_a_name_of_two_words_is_found_whole_before_its_s():
+    (hit,) = [h for h in Lexicon(Taxonomy.load()).hits("Taylor Swift's album") if h.start == 0]
+    assert (hit.start, hit.end) == (0, len("Taylor Swift"))
