@@ -166,9 +166,9 @@ def train(
 ) -> None:
     """Fine-tune a small causal model for the one task.
 
-    A 270M-parameter model on our 1,600 comments takes about 10 minutes an epoch-quartet on two CPU cores in bf16, and
-    under a minute on a current GPU; it needs about 3 GB of memory. The prompt and schema version are written beside
-    the weights, so that server and client cannot disagree.
+    A 270M-parameter model on our 3,511 comments takes 25 to 30 minutes a pass on two CPU cores beside other work; one
+    pass is most of what it learns. It needs about 6 GB of memory. No GPU was there to measure. The prompt and schema
+    version are written beside the weights, so that server and client cannot disagree.
     """
     from inference.training import TrainingConfig
     from inference.training import train as run_training
