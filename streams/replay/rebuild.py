@@ -34,9 +34,9 @@ from .reading import EventReader
 EVENTS_PER_SECOND = 5000.0
 MOST_LIVE_LAG = 10_000
 _POLLS_PER_SECOND = 5
-_ROUNDS = 12
+_ROUNDS = 8
 _PATIENT_ROUNDS = 4
-_LOOKS = 30
+_WATCH_SECONDS = 1.2  # a worker commits once a second
 _LOOK_SECONDS = 0.04
 _CHUNK = 50
 _DAY_SECONDS = 86_400
@@ -279,12 +279,13 @@ class Replay:
 
     async def _look(self, users: Sequence[str], moment: "_Round") -> None:
         """Settle who can be settled; those ahead of the live profile are watched until that comes by."""
-        for _ in range(_LOOKS):
+        until = time.monotonic() + _WATCH_SECONDS
+        while True:
             moment.done = await self._log.done()
             for chunk in _slices(users):
                 await self._settle_chunk(chunk, moment)
             users = [user for user, place in moment.pending.items() if place is Standing.AHEAD]
-            if not users or moment.hurried:
+            if not users or moment.hurried or time.monotonic() > until:
                 break
             await asyncio.sleep(_LOOK_SECONDS)
 
