@@ -209,7 +209,7 @@ async def run_worker(
     policy = policy_of(settings)
     topics = await asyncio.to_thread(ensure_topics, settings)
     redis = redis_client(settings)
-    producer = AIOKafkaProducer(**kafka_options(settings), max_request_size=DEAD_LETTER_BYTES)
+    producer = AIOKafkaProducer(**kafka_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(redis.aclose)
         stack.push_async_callback(producer.stop)

@@ -5,7 +5,7 @@ import sys
 import time
 from functools import partial
 
-from tests.brokers import BROKERS
+from tests.faults.ground import BROKERS
 from tests.faults.report import report
 from tests.faults.run import Wish, run
 
@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="seed of the first schedule")
     parser.add_argument("--schedules", type=int, default=200, help="how many, with the seeds that follow")
-    parser.add_argument("--broker", choices=BROKERS, default="embedded", help="apache-kafka needs KAFKA_HOME and Java")
+    parser.add_argument("--broker", choices=BROKERS, default="embedded", help="all but embedded need KAFKA_HOME, Java")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no schedule after that time")
     parser.add_argument("--extraction", choices=("embedded", "vllm"), default="embedded", help="vllm: a stand-in")
     parser.add_argument("--events", type=int, help="events in each schedule, instead of 1500 to 4000")

@@ -53,13 +53,14 @@ class Crew:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="penchant-faults-")))
     _number: int = 0
 
-    def hire(self) -> Hand:
-        """Start one more worker."""
+    def hire(self, clock_off: float = 0.0) -> Hand:
+        """Start one more worker, its wall clock off by so many seconds."""
         self._number += 1
         log = self.folder / f"worker-{self._number}.log"
+        work = ["tests.faults.skewed", str(clock_off)] if clock_off else ["streams.cli", "worker"]
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "streams.cli", "worker"],
+                [sys.executable, "-W", "ignore", "-m", *work],
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -19,11 +19,15 @@ from redis import Redis
 from streams.embedded import EmbeddedBroker, EmbeddedRedis, speaks_kafka
 from streams.settings import load_settings
 from streams.topics import DEAD_LETTERS, ensure_topics, topic_names
+from tests.brokers import BROKERS as ONE_BROKER
 from tests.brokers import ApacheKafka
+from tests.faults.cluster import Cluster
 from tests.faults.proxy import HOST, Proxy
 from tests.faults.story import Message
 from tests.faults.vllm import StubServer
 
+APACHE_KAFKA_3 = "apache-kafka-3"
+BROKERS = (*ONE_BROKER, APACHE_KAFKA_3)
 PARTITIONS = 4
 Ends = Mapping[tuple[str, int], int]
 _PUBLISH_SECONDS = 150.0
@@ -67,17 +71,24 @@ class Ground:
     """The servers, open until the ``with`` ends. Workers use ``environment``; the referee reads Valkey directly."""
 
     def __init__(self, broker: str, *, vllm: bool = False) -> None:
-        self.durable_broker = broker == "apache-kafka"
+        self.durable_broker = broker != "embedded"
+        self.cluster = Cluster() if broker == APACHE_KAFKA_3 else None
         self.vllm = StubServer() if vllm else None
         self.group = "faults"
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
             enter = opening.enter_context
-            self.broker_proxy = enter(Proxy(lambda: self.broker.port))
-            broker = ProxiedKafka if self.durable_broker else ProxiedTansu
-            self.broker = broker(self.broker_proxy.port)
-            enter(self.broker)
+            self.broker: Cluster | ProxiedKafka | ProxiedTansu
+            self.broker_proxy: Cluster | Proxy
+            if self.cluster is not None:
+                self.broker = self.broker_proxy = enter(self.cluster)
+                self.bootstrap = self.cluster.bootstrap
+            else:
+                kind = ProxiedKafka if self.durable_broker else ProxiedTansu
+                proxy = self.broker_proxy = enter(Proxy(lambda: server.port))
+                server = self.broker = enter(kind(proxy.port))
+                self.bootstrap = f"{HOST}:{proxy.port}"
             self.redis_server = enter(EmbeddedRedis(durable=True))
             self.redis_proxy = enter(Proxy(lambda: self.redis_server.port))
             if self.vllm is not None:
@@ -91,11 +102,6 @@ class Ground:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    @property
-    def bootstrap(self) -> str:
-        """The address of the broker's proxy."""
-        return f"{HOST}:{self.broker_proxy.port}"
 
     def environment(self) -> dict[str, str]:
         """The settings of a worker here. Evidence is kept whole, so that forgetting and retracting are exact."""
@@ -178,7 +184,7 @@ class Log:
     def _producer(self) -> KafkaProducer:
         while True:
             try:
-                return KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=5, max_block_ms=120_000)
+                return KafkaProducer(bootstrap_servers=self._bootstrap, acks="all", linger_ms=5, max_block_ms=120_000)
             except KafkaError:
                 time.sleep(0.5)
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     WORKER_TERM = "worker_term"
     WORKER_JOIN = "worker_join"
     WORKER_PAUSE = "worker_pause"
+    CLOCK_SKEW = "clock_skew"
     REDIS_KILL = "redis_kill"
     REDIS_RESTART = "redis_restart"
     REDIS_RESET = "redis_reset"
@@ -25,6 +26,9 @@ class Kind(StrEnum):
     BROKER_RESET = "broker_reset"
     BROKER_STALL = "broker_stall"
     BROKER_REFUSE = "broker_refuse"
+    LEADER_KILL = "leader_kill"
+    COORDINATOR_KILL = "coordinator_kill"
+    CONTROLLER_KILL = "controller_kill"
     OFFSETS_LOST = "offsets_lost"
     VLLM_BUSY = "vllm_busy"
     VLLM_UNAVAILABLE = "vllm_unavailable"
@@ -46,16 +50,21 @@ _LONGEST = {
     Kind.WORKER_TERM: 3.0,
     Kind.WORKER_JOIN: 8.0,
     Kind.WORKER_PAUSE: 14.0,  # longer than the session: the paused one comes back as a zombie
+    Kind.CLOCK_SKEW: 10.0,
     Kind.REDIS_KILL: 4.0,
     Kind.REDIS_STALL: 6.0,
     Kind.REDIS_REFUSE: 4.0,
     Kind.BROKER_KILL: 3.0,
     Kind.BROKER_STALL: 8.0,
     Kind.BROKER_REFUSE: 5.0,
+    Kind.LEADER_KILL: 6.0,
+    Kind.COORDINATOR_KILL: 6.0,
+    Kind.CONTROLLER_KILL: 6.0,
     **dict.fromkeys(VLLM, 6.0),
 }
 _RARE = {Kind.BROKER_KILL, Kind.BROKER_RESTART, Kind.OFFSETS_LOST}
 _DURABLE_BROKER_ONLY = {Kind.BROKER_KILL, Kind.BROKER_RESTART}
+_CLUSTER_ONLY = {Kind.LEADER_KILL, Kind.COORDINATOR_KILL, Kind.CONTROLLER_KILL}
 
 
 @dataclass(frozen=True)
@@ -81,12 +90,20 @@ class Schedule:
 
 
 def draw(
-    seed: int, *, durable_broker: bool, vllm: bool = False, events: int | None = None, seconds: float = SECONDS
+    seed: int,
+    *,
+    durable_broker: bool,
+    cluster: bool = False,
+    vllm: bool = False,
+    events: int | None = None,
+    seconds: float = SECONDS,
 ) -> Schedule:
     """The schedule of a seed. The embedded broker forgets when it ends, so only a durable one is restarted."""
     rng = random.Random(seed)
-    kinds = [k for k in Kind if (durable_broker or k not in _DURABLE_BROKER_ONLY) and (vllm or k not in VLLM)]
-    odds = [0.4 if kind in _RARE else 2.0 if kind in VLLM else 1.0 for kind in kinds]
+    impossible = {*_DURABLE_BROKER_ONLY} if not durable_broker else set()
+    impossible |= set() if cluster else _CLUSTER_ONLY
+    kinds = [kind for kind in Kind if kind not in impossible and (vllm or kind not in VLLM)]
+    odds = [0.4 if kind in _RARE else 2.0 if kind in {*VLLM, *_CLUSTER_ONLY} else 1.0 for kind in kinds]
     number = rng.randint(3, 7)
     faults = [
         Fault(rng.uniform(0.3, seconds - 1), kind, rng.uniform(0.2, _LONGEST[kind]) if kind in _LONGEST else 0.0)

@@ -65,6 +65,7 @@ def _on_one_ground(
                 schedule = draw(
                     seed,
                     durable_broker=ground.durable_broker,
+                    cluster=ground.cluster is not None,
                     vllm=wish.vllm,
                     events=wish.events,
                     seconds=wish.seconds,

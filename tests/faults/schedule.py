@@ -15,6 +15,7 @@ from tests.faults.story import Story
 
 CALM_SECONDS = 180.0
 _TICK = 0.03
+_LARGEST_SKEW_POWER = 6  # of ten, in seconds: eleven days
 
 
 @dataclass
@@ -114,6 +115,7 @@ class Stage:
         """Begin a fault; returns what ends it. One that is over at once is noted as over."""
         ground, kind = self._ground, fault.kind
         redis, broker = ground.redis_proxy, ground.broker_proxy
+        cluster = ground.cluster
         lasting: dict[Kind, tuple[Callable[[], object], Callable[[], object]]] = {
             Kind.REDIS_KILL: (ground.redis_server.kill, ground.redis_server.start),
             Kind.BROKER_KILL: (ground.broker.kill, ground.broker.start),
@@ -122,6 +124,12 @@ class Stage:
             Kind.REDIS_REFUSE: (partial(redis.refuse, on=True), partial(redis.refuse, on=False)),
             Kind.BROKER_REFUSE: (partial(broker.refuse, on=True), partial(broker.refuse, on=False)),
         }
+        if cluster is not None:
+            lasting |= {
+                Kind.LEADER_KILL: (cluster.kill_leader, cluster.start),
+                Kind.COORDINATOR_KILL: (partial(cluster.kill_coordinator, ground.group), cluster.start),
+                Kind.CONTROLLER_KILL: (cluster.kill_controller, cluster.start),
+            }
         momentary: dict[Kind, Callable[[], object]] = {
             Kind.REDIS_RESTART: ground.redis_server.restart,
             Kind.BROKER_RESTART: ground.broker.restart,
@@ -152,6 +160,10 @@ class Stage:
         if fault.kind is Kind.WORKER_PAUSE:
             crew.pause(hand)
             return partial(crew.resume, hand)
+        if fault.kind is Kind.CLOCK_SKEW:
+            crew.dismiss(hand)
+            off = self._rng.choice((-1, 1)) * 10 ** self._rng.uniform(0, _LARGEST_SKEW_POWER)
+            return partial(crew.dismiss, crew.hire(off))
         end = crew.kill if fault.kind is Kind.WORKER_KILL else crew.dismiss
         end(hand)
         return crew.hire
