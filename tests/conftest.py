@@ -29,6 +29,13 @@ def broker(request):
         yield server
 
 
+@pytest.fixture(params=BROKERS)
+def own_broker(request):
+    """Each broker that is there, new, for a test that reads the topics from their beginning."""
+    with open_broker(request.param) as server:
+        yield server
+
+
 def pytest_terminal_summary(terminalreporter):
     if used_brokers or terminalreporter.stats.get("skipped"):
         missing = [name for name in BROKERS if name not in used_brokers]

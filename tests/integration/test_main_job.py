@@ -53,11 +53,11 @@ def test_the_demo_equals_a_batch_recomputation(story):
     assert 0 < found["latency_seconds"]["p50"] <= found["latency_seconds"]["p99"]
 
 
-def test_a_worker_on_a_real_broker_equals_it_too(broker, redis_url):
+def test_a_worker_on_a_real_broker_equals_it_too(own_broker, redis_url):
     """As a user runs it: settings from the environment, events from plain kafka-python code."""
     events = mixed_events(SHORT, seed=12)
     settings = {
-        "KAFKA_BOOTSTRAP": broker.bootstrap,
+        "KAFKA_BOOTSTRAP": own_broker.bootstrap,
         "REDIS_URL": redis_url,
         "WEB_PORT": "0",
         "CONSUMER_GROUP": "main-job",
@@ -68,7 +68,7 @@ def test_a_worker_on_a_real_broker_equals_it_too(broker, redis_url):
     )
     try:
         web = await_ready(worker)
-        producer = KafkaProducer(bootstrap_servers=broker.bootstrap)
+        producer = KafkaProducer(bootstrap_servers=own_broker.bootstrap)
         for event in events:
             kind = "items" if "user_id" not in event else "comments" if "text" in event else "clicks"
             key = event.get("user_id", event.get("item_id"))
