@@ -84,7 +84,7 @@ class Ground:
         return asyncio.run(replay_profiles(load_settings(**settings), Order(frozenset({user}), **order)))
 
     def positions(self, user):
-        return {name.decode() for name in self.redis.hkeys(keys.meta(user)) if b"/" in name}
+        return {name.decode() for name in self.redis.hkeys(keys.meta(user)) if b"/" in name and b":" not in name}
 
     def likes(self, user, namespace=keys.PREFIX):
         """Interest to lasting weight at the newest event of the test."""
