@@ -23,7 +23,7 @@ class NameIndex(Generic[T]):
     """Values by name. Latin names are found as whole words, a trailing plural s aside; others anywhere."""
 
     def __init__(self, values: Mapping[str, T]) -> None:
-        self._values = {folded(name): value for name, value in values.items() if folded(name)}
+        self._values = {key: value for name, value in values.items() if (key := folded(name))}
         self._lengths: dict[str, tuple[int, ...]] = {}
         sizes: dict[str, set[int]] = {}
         for name in self._values:

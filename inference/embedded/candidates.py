@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from xxhash import xxh3_64_intdigest
 
-from inference.lexicon import Lexicon, Source
+from inference.lexicon import Hit, Lexicon, Source
 from inference.preparation import shadow
 from inference.preparation.words import Word, stop_words, words
 
@@ -41,13 +41,12 @@ def candidates(text: str, lexicon: Lexicon) -> list[Candidate]:
     text = text[:_MAX_SCANNED]
     tokens = words(text)
     quoted = {(m.start(m.lastindex), m.end(m.lastindex)): m.group()[0] for m in _QUOTED.finditer(text) if m.lastindex}
-    named = [(h.start, h.end) for h in lexicon.hits(text) if Source.NAME in h.concepts.values()]
-    spans = dict.fromkeys([*quoted, *named, *_runs(text, tokens)])
-    view = _View(text, tokens, quoted, lexicon)
+    view = _View(text, tokens, quoted, lexicon.hits(text))
+    spans = dict.fromkeys([*quoted, *view.names, *_runs(text, tokens)])
     found = []
     for start, end in spans:
         slice_ = text[start:end]
-        piece = any(s <= start and end <= e and (s, e) != (start, end) for s, e in named)
+        piece = any(s <= start and end <= e and (s, e) != (start, end) for s, e in view.names)
         if slice_.strip() == slice_ and slice_ and not piece:
             found.append(Candidate(slice_, start, end, view.slots(start, end)))
     return found
@@ -96,13 +95,14 @@ def _slot(name: str) -> int:
 class _View:
     """A text seen from its candidates."""
 
-    def __init__(self, text: str, tokens: Sequence[Word], quoted: dict[tuple[int, int], str], lexicon: Lexicon) -> None:
+    def __init__(
+        self, text: str, tokens: Sequence[Word], quoted: dict[tuple[int, int], str], hits: Sequence[Hit]
+    ) -> None:
         self.text, self.tokens, self.quoted = text, tokens, quoted
         self.han = _has_han(text)
         self.by_start = {t.start: i for i, t in enumerate(tokens)}
         self.by_end = {t.end: i for i, t in enumerate(tokens)}
         self.stop = stop_words()
-        hits = lexicon.hits(text)
         self.spoken = {(h.start, h.end): min(h.concepts.values()) for h in hits}
         self.names = [(h.start, h.end) for h in hits if Source.NAME in h.concepts.values()]
 

@@ -98,8 +98,7 @@ class EmbeddedExtractor:
         pieces = list(dict.fromkeys(piece for view in views.values() for piece in view))
         ranked = dict(zip(pieces, np.argsort(-self._concepts(pieces), axis=1)[:, :LIKELY].tolist(), strict=True))
         turns = {t: dict.fromkeys(chain(*zip(*(ranked[p] for p in view), strict=True))) for t, view in views.items()}
-        slugs = [c.slug for c in self._taxonomy.concepts]
-        return [tuple(slugs[place] for place in islice(turns[t], LIKELY)) for t in texts]
+        return [tuple(self._taxonomy.concepts[place].slug for place in islice(turns[t], LIKELY)) for t in texts]
 
     def _concepts(self, texts: Sequence[str]) -> Array:
         """(texts, concepts): higher is likelier."""

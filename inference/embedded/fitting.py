@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -166,25 +166,26 @@ class Trainer:
         """What is likely in each row to a concept head that has not seen it, all else as in ``head``."""
         vectors = self.encoder.encode([r["text"] for r in rows])
         result: list[tuple[str, ...]] = [()] * len(rows)
-        for fold in range(folds):
-            known = [i for i, row in enumerate(rows) if i % folds != fold and row["gold"]]
-            concepts = self.concepts([rows[i] for i in known], vectors[known], head.concepts.names, steps=100)
+        for out, concepts in self._concepts_of_others(rows, vectors, head.concepts.names, folds, steps=100):
             reader = EmbeddedExtractor(self.taxonomy, replace(head, concepts=concepts))
-            result[fold::folds] = reader.likeliest([r["text"] for r in rows[fold::folds]])
+            result[out] = reader.likeliest([r["text"] for r in rows[out]])
         return result
 
     def _held_out_concepts(self, rows: Sequence[Row], vectors: Array, names: Array, folds: int = 3) -> Array:
         """Concept probabilities of each row by a head that has not seen it: what certainty looks like on new texts."""
         result = np.zeros((len(rows), len(self.index)), np.float32)
-        for fold in range(folds):
-            out = np.arange(len(rows)) % folds == fold
-            known = [int(i) for i in np.flatnonzero(~out) if rows[int(i)]["gold"]]
-            head = self.concepts([rows[i] for i in known], vectors[known], names, steps=60)
-            texts = [rows[int(i)]["text"] for i in np.flatnonzero(out)]
-            result[out] = softmax(
-                head.scores(vectors[out], LexiconFeatures(self.taxonomy, self.lexicon, head.trust).matrix(texts))
-            )
+        for out, head in self._concepts_of_others(rows, vectors, names, folds, steps=60):
+            features = LexiconFeatures(self.taxonomy, self.lexicon, head.trust).matrix([r["text"] for r in rows[out]])
+            result[out] = softmax(head.scores(vectors[out], features))
         return result
+
+    def _concepts_of_others(
+        self, rows: Sequence[Row], vectors: Array, names: Array, folds: int, steps: int
+    ) -> Iterator[tuple[slice, ConceptHead]]:
+        """For each fold its place among the rows, and a concept head fitted on all other rows."""
+        for fold in range(folds):
+            known = [i for i, row in enumerate(rows) if i % folds != fold and row["gold"]]
+            yield slice(fold, None, folds), self.concepts([rows[i] for i in known], vectors[known], names, steps)
 
 
 def _folded(name: str) -> str:

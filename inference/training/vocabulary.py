@@ -88,6 +88,7 @@ def _phrase(concept: Concept, rng: random.Random) -> tuple[str, bool, dict[str, 
     return frame.format(term), latin, {"e": term if terms is names else "", "c": concept.slug, "s": stance}
 
 
+@cache
 def _terms() -> Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     return {slug: (names, words) for slug, names, words in lexicon_rows()}
 
