@@ -16,7 +16,6 @@ from .policy import Policy
 from .store import ProfileStore
 
 _STANCES = (Stance.LIKE, Stance.DISLIKE)
-_RULINGS = ("mute", "unmute", "pin", "unpin")
 _CHUNK = 50
 
 Meta = Mapping[str, str]
@@ -45,7 +44,7 @@ class ProfileCopies:
 
     async def users(self) -> AsyncIterator[str]:
         """Every user that has a copy, whoever made it. Walks the whole keyspace."""
-        async for key in self._redis.scan_iter(f"{self._namespace}:{{*}}:meta", count=1000):
+        async for key in self._redis.scan_iter(keys.every_meta(self._namespace), count=1000):
             yield keys.user_of(library.text(key))
 
     async def start(self, users: Iterable[str]) -> dict[str, Meta]:
@@ -105,7 +104,7 @@ class ProfileCopies:
             if copy.get(field) == at:
                 continue
             kind, _, subject = field.partition(":")
-            if kind in _RULINGS:
+            if kind in library.RULINGS:
                 await self.store.rule(user, kind, subject, int(at))
             elif kind == "retract":
                 await self.store.retract(user, subject, int(at))

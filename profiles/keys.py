@@ -51,6 +51,11 @@ def meta(user: str, namespace: str = PREFIX) -> str:
     return f"{profile(user, namespace)}:meta"
 
 
+def every_meta(namespace: str = PREFIX) -> str:
+    """The pattern that ``meta`` keys of all users match, and no other key."""
+    return f"{namespace}:{{*}}:meta"
+
+
 def why(user: str, namespace: str = PREFIX) -> str:
     """HASH interest -> evidence, one JSON object a line, newest first."""
     return f"{profile(user, namespace)}:why"

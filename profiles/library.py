@@ -26,7 +26,8 @@ _UNLIMITED = 999_999  # as far as the library counts
 _HOUR = 3600 * MICROSECONDS
 _pack = msgspec.msgpack.Encoder().encode
 _to_json = msgspec.json.Encoder().encode
-_RULINGS = {"mute": "muted", "unmute": "unmuted", "pin": "pinned", "unpin": "unpinned"}
+RULINGS = {"mute": "muted", "unmute": "unmuted", "pin": "pinned", "unpin": "unpinned"}
+"""What a user rules, as ``:rules`` spells it, and the field of Rules that holds it."""
 
 
 def source() -> str:
@@ -159,12 +160,12 @@ def text(value: object) -> str:
 
 def parse_rules(version: int, fields: Mapping[str, str]) -> Rules:
     """The hash ``:rules`` as a value: ``mute:INTEREST`` and its like, ``retract:REF``, ``forgotten_before``."""
-    rulings: dict[str, dict[str, int]] = {name: {} for name in _RULINGS.values()}
+    rulings: dict[str, dict[str, int]] = {name: {} for name in RULINGS.values()}
     retracted = {}
     for name, value in fields.items():
         kind, _, subject = name.partition(":")
-        if kind in _RULINGS:
-            rulings[_RULINGS[kind]][subject] = int(value)
+        if kind in RULINGS:
+            rulings[RULINGS[kind]][subject] = int(value)
         elif kind == "retract":
             retracted[subject] = int(value)
     return Rules(

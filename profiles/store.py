@@ -197,7 +197,7 @@ class ProfileStore:
 
     async def users(self) -> AsyncIterator[tuple[str, int]]:
         """Every user with a profile, and the instant of their newest event. Walks the whole keyspace."""
-        async for key in self._redis.scan_iter(f"{self._namespace}:{{*}}:meta", count=1000):
+        async for key in self._redis.scan_iter(keys.every_meta(self._namespace), count=1000):
             newest = await self._redis.hget(key, "newest")
             if newest is not None:
                 yield keys.user_of(library.text(key)), int(newest)

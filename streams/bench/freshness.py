@@ -84,11 +84,17 @@ class _Probing:
         user = f"probe-{uuid.uuid4()}"
         started = time.monotonic()
         await self._producer.send(self._topic, click(user, user), key=user.encode())
-        while not await self._redis.exists(keys.meta(user)):
-            if time.monotonic() - started > _PROBE_LIMIT_SECONDS:
-                raise ContestantFailedError(f"a click did not show within {_PROBE_LIMIT_SECONDS:.0f} s")
-            await asyncio.sleep(_LOOK_SECONDS)
+        await shown(self._redis, user, _PROBE_LIMIT_SECONDS, _LOOK_SECONDS)
         self.waits.append((time.monotonic() - started) * 1000)
+
+
+async def shown(redis: "Redis", user: str, limit_seconds: float, look_seconds: float) -> None:
+    """Wait until the user has a profile. Raises ContestantFailedError after the limit."""
+    started = time.monotonic()
+    while not await redis.exists(keys.meta(user)):
+        if time.monotonic() - started > limit_seconds:
+            raise ContestantFailedError(f"an event did not show within {limit_seconds:.0f} s")
+        await asyncio.sleep(look_seconds)
 
 
 def click(user: str, event_id: str) -> bytes:

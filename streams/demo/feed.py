@@ -84,7 +84,7 @@ def result(stack: Stack, events: int) -> dict[str, Any]:
 
 def _newest_by_user(redis: Redis) -> dict[str, int]:
     newest = {}
-    for key in redis.scan_iter(f"{keys.PREFIX}:{{*}}:meta", count=1000):
+    for key in redis.scan_iter(keys.every_meta(), count=1000):
         value = redis.hget(key, "newest")
         if value is not None:
             newest[keys.user_of(key.decode())] = int(value)
