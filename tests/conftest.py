@@ -2,6 +2,7 @@
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from streams.embedded import EmbeddedRedis
 from tests.brokers import BROKERS, open_broker, used_brokers
@@ -20,6 +21,14 @@ def redis_url(redis_server):
         client.flushall()
         client.function_flush()
     return redis_server.url
+
+
+@pytest.fixture
+async def redis(redis_url):
+    """An asyncio client of that Valkey."""
+    client = AsyncRedis.from_url(redis_url)
+    yield client
+    await client.aclose()
 
 
 @pytest.fixture(scope="session", params=BROKERS)

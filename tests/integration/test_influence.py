@@ -11,7 +11,6 @@ from dataclasses import replace
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from redis import Redis as SyncRedis
-from redis.asyncio import Redis
 
 from profiles import keys
 from profiles.decay import weight_at
@@ -26,13 +25,6 @@ from tests.stream import ITEMS, START_MS, shown
 START = 1_795_000_000_000_000
 CAPS = Caps(per_user=30, per_item=4)
 POLICY = Policy(events_per_user_hour=CAPS.per_user, events_per_item_hour=CAPS.per_item)
-
-
-@pytest.fixture
-async def redis(redis_url):
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from inference.ledger import Ledger
 from inference.preparation import prepare
@@ -133,13 +132,6 @@ class Attack:
 def _spelled(text):
     """A text as entities are spelled in interests."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-@pytest.fixture
-async def redis(redis_url):
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture(scope="module")

@@ -33,13 +33,6 @@ class Slow:
         pass
 
 
-@pytest.fixture
-async def redis(redis_url):
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
-
-
 def passages(*texts):
     return [Passage(t) for t in texts]
 

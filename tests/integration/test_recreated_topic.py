@@ -15,18 +15,10 @@ from profiles import keys
 from streams.demo.stack import await_ready
 from streams.settings import Settings
 from streams.topics import ensure_topics
-from tests.brokers import BROKERS, open_broker
 from tests.stream import START_MS
 
 CLICKS = "penchant.clicks.v1"
 OLD, NEW = 200, 500
-
-
-@pytest.fixture(params=BROKERS)
-def own_broker(request):
-    """A broker of its own: other tests read the same topic."""
-    with open_broker(request.param) as server:
-        yield server
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from math import log2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from profiles import keys
 from profiles.decay import merge, weight_at
@@ -19,13 +18,6 @@ from tests.oracle import HALF_LIVES_US, Commands, Shown, assert_same, weights
 START = 1_795_000_000_000_000
 MINUTE = 60 * 10**6
 POLICY = Policy()
-
-
-@pytest.fixture
-async def redis(redis_url):
-    client = Redis.from_url(redis_url)
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture
