@@ -14,6 +14,15 @@ from pathlib import Path
 CARD = "penchant.json"
 _HOST = "127.0.0.1"
 PLAIN_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
+TUNED_LENGTH = 2048
+STRUCTURED = "xgrammar"
+CPU_ENGINE: Mapping[str, str | int] = {"dtype": "bfloat16", "max_num_seqs": 128, "block_size": 32}
+"""The engine's own options on a CPU, as vLLM's Python interface spells them."""
+
+
+def cpu_environment(cache_gib: int = 1) -> dict[str, str]:
+    """The environment variables that vLLM needs on a CPU."""
+    return {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +69,17 @@ def cpu(
     options: Sequence[str] = (),
 ) -> Serving:
     """VLLM on a CPU. ``eager`` starts in half a minute; without it the model is compiled first, and answers faster."""
-    size = ("--dtype", "bfloat16", "--max-num-seqs", "128", "--block-size", "32")
+    size = [part for name, value in CPU_ENGINE.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     fast_start = ("--enforce-eager",) if eager else ()
     return Serving(
         (vllm, "serve", model, *_common(model, name, port), *size, *fast_start, *options),
-        {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
+        cpu_environment(cache_gib),
     )
 
 
 def _common(model: str, name: str, port: int) -> list[str]:
     names = served_names(model, name)
-    backend: dict[str, object] = {"backend": "xgrammar"}
+    backend: dict[str, object] = {"backend": STRUCTURED}
     if len(names) == 1:
         # A plain model can fill its answer with the white space that JSON allows. A tuned one was trained on JSON
         # without any, which this switch (it asks for ", " and ": ") would take away from it.
@@ -78,7 +87,7 @@ def _common(model: str, name: str, port: int) -> list[str]:
     return [
         *("--served-model-name", *names),
         *("--host", _HOST, "--port", str(port)),
-        *("--max-model-len", "2048" if len(names) > 1 else "8192"),
+        *("--max-model-len", str(TUNED_LENGTH) if len(names) > 1 else "8192"),
         *("--structured-outputs-config", json.dumps(backend)),
         *("--scheduling-policy", "priority"),
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -16,7 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
-from inference import prompt
+from inference import prompt, serving
 from inference.preparation import worth_reading
 from inference.taxonomy import Taxonomy
 from inference.training import examples
@@ -109,10 +110,21 @@ def _offline(offline: Offline, texts: Sequence[str]) -> float:
         "conversations": [prompt.messages(text) for text in texts],
         "schema": _schema(),
         "max_tokens": _MAX_TOKENS,
-        "max_num_seqs": IN_FLIGHT,
+        "warm_up": IN_FLIGHT,
+        "engine": {
+            **serving.CPU_ENGINE,
+            "max_model_len": serving.TUNED_LENGTH,
+            "enforce_eager": True,
+            "structured_outputs_config": {"backend": serving.STRUCTURED},
+        },
     }
     done = subprocess.run(  # noqa: S603 - our own command line
-        [str(offline.python), str(_OFFLINE)], input=json.dumps(job), capture_output=True, text=True, check=False
+        [str(offline.python), str(_OFFLINE)],
+        input=json.dumps(job),
+        env=os.environ | serving.cpu_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise ContestantFailedError(f"LLM.chat ended with {done.returncode}: {done.stderr[-800:]}")

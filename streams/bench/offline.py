@@ -4,31 +4,21 @@ Prints one JSON object, ``{"seconds": ...}``; the time is that of the second cal
 """
 
 import json
-import os
 import sys
 import time
+
+from vllm import LLM, SamplingParams
+from vllm.sampling_params import StructuredOutputsParams
 
 
 def main() -> None:
     """Answer the conversations of the job and say how long it took."""
     job = json.load(sys.stdin)
-    os.environ.update({"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"})
-    from vllm import LLM, SamplingParams  # noqa: PLC0415 - after its environment
-    from vllm.sampling_params import StructuredOutputsParams  # noqa: PLC0415
-
-    engine = LLM(
-        model=job["model"],
-        dtype="bfloat16",
-        max_model_len=2048,
-        max_num_seqs=job["max_num_seqs"],
-        block_size=32,
-        enforce_eager=True,
-        structured_outputs_config={"backend": "xgrammar"},
-    )
+    engine = LLM(model=job["model"], **job["engine"])
     how = SamplingParams(
         temperature=0, max_tokens=job["max_tokens"], structured_outputs=StructuredOutputsParams(json=job["schema"])
     )
-    engine.chat(job["conversations"][: job["max_num_seqs"]], how, use_tqdm=False)
+    engine.chat(job["conversations"][: job["warm_up"]], how, use_tqdm=False)
     started = time.perf_counter()
     engine.chat(job["conversations"], how, use_tqdm=False)
     sys.stdout.write(json.dumps({"seconds": time.perf_counter() - started}) + "\n")
