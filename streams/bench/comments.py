@@ -128,7 +128,8 @@ def _offline(offline: Offline, texts: Sequence[str]) -> float:
     )
     if done.returncode:
         raise ContestantFailedError(f"LLM.chat ended with {done.returncode}: {done.stderr[-800:]}")
-    return len(texts) / float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+    (answer,) = (line for line in done.stdout.splitlines() if line.startswith('{"seconds"'))  # vLLM logs there too
+    return len(texts) / float(json.loads(answer)["seconds"])
 
 
 @asynccontextmanager
