@@ -25,7 +25,7 @@ from .decoding import Decoder
 from .dependencies import Watch, dependency_checks
 from .events import TopicKind
 from .lag import LagMeter
-from .lanes import Lanes
+from .lanes import Lanes, Troubles
 from .metrics import Metrics
 from .observer import InFlight, Observers
 from .outbox import Outbox
@@ -242,7 +242,7 @@ def _assemble(
         TopicKind.ITEMS: ItemHandler(items, catalogue),
         TopicKind.COMMANDS: CommandHandler(store),
     }
-    lanes = {}
+    lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():
         decoder = Decoder(
             kind,
@@ -251,7 +251,11 @@ def _assemble(
         )
         pipeline = Pipeline(kind, logs[kind], decoder, handler, outbox, observer)
         lanes[names[kind]] = Lanes(
-            pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight, join=Prepared.join
+            pipeline.prepare,
+            pipeline.apply,
+            max_in_flight=settings.max_in_flight,
+            join=Prepared.join,
+            troubles=troubles,
         )
 
     return Worker(settings, redis, producer, metrics, lag, lanes, recent, dependency_checks(settings, redis, producer))
