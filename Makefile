@@ -8,7 +8,7 @@ CONSTRAINTS := deploy/constraints.txt
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults fuzz fuzz-coverage model test-vllm clean
+.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults soak fuzz fuzz-coverage model test-vllm clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: setup-test ## throughput, freshness, memory and cost against peers (long)
 
 faults: setup-test ## seeded fault schedules on real parts (long)
 	$(BIN)/python -m tests.faults
+
+soak: setup-test ## 35 minutes of load with faults: memory and latency stay flat
+	$(BIN)/python -m tests.faults.soak
 
 fuzz: setup-test ## a million bad inputs through decoder, store and parser (long)
 	$(BIN)/python -m tests.faults.fuzz

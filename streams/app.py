@@ -94,6 +94,7 @@ def build_app(settings: Settings, handlers: Mapping[str, Lanes[Any]]) -> Penchan
         broker_session_timeout=_SESSION_SECONDS,
         consumer_auto_offset_reset="earliest",
         processing_guarantee="at_least_once",
+        producer_request_timeout=_REQUEST_TIMEOUT_SECONDS,  # twenty minutes unless told
         store="memory://",
         stream_buffer_maxsize=_EVENT_QUEUE,
         stream_wait_empty=False,

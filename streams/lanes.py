@@ -1,7 +1,9 @@
 """Record batches in flight: read side by side, applied in the order of their partition. No Faust in here."""
 
 import asyncio
+import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
@@ -42,6 +44,62 @@ class _Ride(Generic[P]):
             ride = ride.behind
 
 
+class Troubles:
+    """Which batches of all lanes cannot be worked on now: said at first, every ten seconds, and once none is left.
+
+    ``clock`` gives monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._waiting: set[RecordBatch] = set()
+        self._attempts = 0
+        self._began = 0.0
+        self._said = float("-inf")
+        self._silent = True
+        self._back = asyncio.Event()
+
+    def note(self, batch: RecordBatch, error: Exception) -> None:
+        """A batch failed."""
+        now = self._clock()
+        if not self._waiting:
+            self._began, self._attempts = now, 0
+        self._waiting.add(batch)
+        self._attempts += 1
+        if now - self._said < _SAY_AGAIN_SECONDS:
+            return
+        self._said, self._silent = now, False
+        _log.error(
+            "batches_wait",
+            batches=len(self._waiting),
+            topic=batch.topic,
+            partition=batch.partition,
+            offset=batch.records[0].offset,
+            since_seconds=round(now - self._began, 1),
+            error=type(error).__name__,
+            hint="they are tried again until it works; nothing is lost, the lag grows",
+        )
+
+    async def pause(self, seconds: float) -> None:
+        """Wait that long, or until a batch that had failed gets through: then the others need wait no longer."""
+        back = self._back
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(back.wait(), seconds)
+
+    def settle(self, batch: RecordBatch, *, through: bool) -> None:
+        """A batch got through, or was given up to come again."""
+        if batch not in self._waiting:
+            return
+        self._waiting.remove(batch)
+        if through:
+            self._back.set()
+            self._back = asyncio.Event()
+        if not self._waiting and not self._silent:
+            self._silent = True
+            lasted = round(self._clock() - self._began, 1)
+            _log.warning("batches_wait_no_more", lasted_seconds=lasted, failed_attempts=self._attempts)
+
+
 class Lanes(Generic[P]):
     """Runs ``prepare`` for several batches at a time and ``apply`` strictly in order within a partition.
 
@@ -51,7 +109,7 @@ class Lanes(Generic[P]):
 
     With ``join`` the batches that are ready by the time a partition's turn comes are applied as one: the further
     behind the worker is, the more events of one user share a write. It is half of those in flight at most, so that
-    there is always something to prepare meanwhile.
+    there is always something to prepare meanwhile. Lanes that share ``troubles`` speak of an outage with one voice.
     """
 
     def __init__(
@@ -61,6 +119,7 @@ class Lanes(Generic[P]):
         *,
         max_in_flight: int,
         join: Callable[[Sequence[P]], P] | None = None,
+        troubles: Troubles | None = None,
     ) -> None:
         self._prepare = prepare
         self._apply = apply
@@ -70,8 +129,8 @@ class Lanes(Generic[P]):
         self._tasks: dict[Partition, set[asyncio.Task[None]]] = {}
         self._newest: dict[Partition, tuple[asyncio.Task[None], _Ride[P]]] = {}
         self._drops: dict[Partition, int] = {}
+        self._troubles = troubles or Troubles()
         self._closed = False
-        self._said = float("-inf")
 
     @property
     def in_flight(self) -> int:
@@ -137,36 +196,21 @@ class Lanes(Generic[P]):
         ride.ack()
 
     async def _insist(self, work: Callable[[A], Awaitable[R]], argument: A, batch: RecordBatch) -> R:
-        attempts = 0
-        while True:
-            try:
-                result = await work(argument)
-            except Exception as error:  # noqa: BLE001 - no exception may leave an agent: its batches would not come again
-                attempts += 1
+        attempts, through = 0, False
+        try:
+            while True:
+                try:
+                    result = await work(argument)
+                except Exception as error:  # noqa: BLE001 - no exception may leave an agent: its batches would not come again
+                    attempts += 1
+                    self._troubles.note(batch, error)
+                else:
+                    through = True
+                    return result
                 wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(attempts - 1, 10))
-                self._say(batch, error, attempts)
-                await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
-            else:
-                if attempts:
-                    _log.warning(
-                        "batch_went_through", topic=batch.topic, partition=batch.partition, failed_attempts=attempts
-                    )
-                return result
-
-    def _say(self, batch: RecordBatch, error: Exception, attempts: int) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._said < _SAY_AGAIN_SECONDS:
-            return
-        self._said = now
-        _log.error(
-            "batch_waits",
-            topic=batch.topic,
-            partition=batch.partition,
-            offset=batch.records[0].offset,
-            failed_attempts=attempts,
-            error=type(error).__name__,
-            hint="it is tried again until it works; nothing is lost, the lag grows",
-        )
+                await self._troubles.pause(wait * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        finally:
+            self._troubles.settle(batch, through=through)
 
     def _leave(self, partition: Partition, task: asyncio.Task[None]) -> None:
         self._slots.release()

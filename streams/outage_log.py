@@ -12,6 +12,9 @@ _log = structlog.get_logger()
 REPEAT_SECONDS = 10.0
 QUIET_SECONDS = 5.0
 _CLIENT_LOGGERS = ("aiokafka", "kafka")
+_NETWORK_LOGGERS = ("kafka.net", "kafka.cluster")
+"""Loggers of kafka-python that warn of connections only."""
+
 _SIGNS_OF_AN_OUTAGE = (
     "Unable connect to",
     "Unable to request metadata",
@@ -94,7 +97,7 @@ class OutageFilter(logging.Filter):
         """Whether the record is worth the operator's time."""
         if record.levelno < logging.WARNING or record.name.partition(".")[0] not in _CLIENT_LOGGERS:
             return True
-        if str(record.msg).startswith(_SIGNS_OF_AN_OUTAGE):
+        if record.name.startswith(_NETWORK_LOGGERS) or str(record.msg).startswith(_SIGNS_OF_AN_OUTAGE):
             return self._outage.complain()
         place, now = (record.name, record.lineno), self._clock()
         if now - self._said.get(place, -REPEAT_SECONDS) < REPEAT_SECONDS:

@@ -27,7 +27,7 @@ from .decoding import Decoder
 from .dependencies import Watch, dependency_checks
 from .events import TopicKind
 from .lag import LagMeter
-from .lanes import Lanes
+from .lanes import Lanes, Troubles
 from .metrics import Metrics
 from .observer import InFlight, Observers
 from .outbox import Outbox
@@ -265,11 +265,15 @@ def _assemble(
         TopicKind.ITEMS: ItemHandler(items, catalogue),
         TopicKind.COMMANDS: CommandHandler(store, ledger),
     }
-    lanes = {}
+    lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():
         pipeline = Pipeline(kind, logs[kind], decoder_of(settings, kind), handler, outbox, observer)
         lanes[names[kind]] = Lanes(
-            pipeline.prepare, pipeline.apply, max_in_flight=settings.max_in_flight, join=Prepared.join
+            pipeline.prepare,
+            pipeline.apply,
+            max_in_flight=settings.max_in_flight,
+            join=Prepared.join,
+            troubles=troubles,
         )
 
     return Worker(settings, redis, producer, metrics, lag, lanes, recent, dependency_checks(settings, redis, producer))

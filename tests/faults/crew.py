@@ -1,5 +1,6 @@
 """The workers of a fault run, as a supervisor keeps them: hired, killed, stopped, and replaced where they end."""
 
+import json
 import os
 import random
 import shutil
@@ -26,11 +27,17 @@ class Hand:
     dismissed: bool = False
     paused: bool = False
     ready: bool = False
+    spared: bool = False
 
     def look(self) -> None:
         """Note whether it has become ready."""
         if not self.ready:
             self.ready = b'"ready": true' in self.log.read_bytes()
+
+    def web(self) -> str:
+        """Where its pages and metrics are; only once it is ready."""
+        line = next(line for line in self.log.read_text().splitlines() if '"ready": true' in line)
+        return str(json.loads(line)["web"])
 
     def tail(self) -> str:
         """The end of what it wrote."""
@@ -73,8 +80,8 @@ class Crew:
         return hand
 
     def pick(self, rng: random.Random) -> Hand | None:
-        """One of those at work, if any."""
-        present = [h for h in self.hands if not h.dismissed and h.process.poll() is None]
+        """One of those at work that are not spared, if any."""
+        present = [h for h in self.hands if not (h.dismissed or h.spared) and h.process.poll() is None]
         return rng.choice(present) if present else None
 
     def kill(self, hand: Hand) -> None:

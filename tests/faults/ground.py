@@ -87,7 +87,8 @@ class Ground:
             else:
                 kind = ProxiedKafka if self.durable_broker else ProxiedTansu
                 proxy = self.broker_proxy = enter(Proxy(lambda: server.port))
-                server = self.broker = enter(kind(proxy.port))
+                server = self.broker = kind(proxy.port)
+                enter(server)  # asks for itself through the proxy as it starts
                 self.bootstrap = f"{HOST}:{proxy.port}"
             self.redis_server = enter(EmbeddedRedis(durable=True))
             self.redis_proxy = enter(Proxy(lambda: self.redis_server.port))

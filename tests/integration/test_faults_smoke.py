@@ -10,6 +10,7 @@ from streams.embedded import EmbeddedRedis
 from tests.faults.plan import Kind, draw
 from tests.faults.referee import Verdict, _judge_user
 from tests.faults.run import Wish, run
+from tests.faults.soak import Sample, Soak, picture, soak, table
 from tests.faults.story import tell
 
 SEED = 161754  # a clock is wrong, a worker and Redis are killed, connections reset
@@ -25,6 +26,26 @@ def test_a_schedule_of_faults_loses_nothing_and_doubles_nothing():
     assert outcome.verdict.events > 1000
     assert sum(outcome.verdict.rejected.values()) >= 4
     assert len(outcome.recoveries) == len(outcome.schedule.faults)
+
+
+def test_a_soak_looks_at_memory_and_latency_and_judges_what_it_published(tmp_path):
+    result = soak("embedded", 0.15, 100.0, 1, round_seconds=8.0, every=1.0, say=lambda _: None)
+    assert [outcome.verdict.findings for outcome in result.outcomes] == [[]] * len(result.outcomes)
+    assert sum(outcome.verdict.events for outcome in result.outcomes) > 700
+    assert all(sample.rss > 50 * 2**20 for sample in result.samples)
+    assert any(0 < sample.p50 <= sample.p99 for sample in result.samples)
+    assert len(result.outages) == len(result.outcomes)
+    picture(result, tmp_path / "soak.svg")
+    assert (tmp_path / "soak.svg").read_text().count("<polyline") == 2
+    assert "lost 0, doubled 0" in table(result)
+
+
+@pytest.mark.parametrize(("rss", "p99", "finding"), [(0, 0, ""), (2, 0, "memory grew"), (0, 1, "p99 between")])
+def test_a_soak_finds_what_grows(rss, p99, finding):
+    samples = [Sample(n * 10.0, (200 + n * rss) * 2**20, 0.01, 0.05 + n * p99 / 100, 0.0) for n in range(60)]
+    outage = Sample(600.0, 200 * 2**20, 1.0, 60.0, 0.0, calm=False)
+    assert "\n".join(Soak([*samples, outage]).findings()).startswith(finding)
+    assert bool(Soak([*samples, outage]).findings()) == bool(finding)
 
 
 def test_a_seed_is_a_schedule_and_a_story():

@@ -4,10 +4,12 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from streams import lanes as module
-from streams.lanes import Lanes
+from streams.lanes import Lanes, Troubles
 from streams.record_batches import Deliveries, RecordBatch
+from tests.fakes import Clock
 
 
 def batch(first, partition=0, size=10, topic="t"):
@@ -205,3 +207,49 @@ def test_an_acknowledgement_from_before_a_rebalance_moves_nothing():
     assert deliveries.end(("t", 0)) is None
     assert not deliveries.is_out(stale)
     assert deliveries.is_out(fresh)
+
+
+def told(logs):
+    return [(log["event"], log.get("batches"), log.get("lasted_seconds")) for log in logs]
+
+
+def test_an_outage_is_said_at_first_then_every_ten_seconds_and_when_it_is_over():
+    clock = Clock()
+    troubles, batches = Troubles(clock), [batch(0), batch(10), batch(20)]
+    with capture_logs() as logs:
+        for _ in range(250):
+            for b in batches:
+                troubles.note(b, ConnectionError())
+            clock.now += 0.1
+        for b in batches:
+            troubles.settle(b, through=True)
+    assert told(logs) == [
+        ("batches_wait", 1, None),
+        ("batches_wait", 3, None),
+        ("batches_wait", 3, None),
+        ("batches_wait_no_more", None, 25.0),
+    ]
+
+
+def test_a_batch_that_fails_again_and_again_for_a_moment_is_no_flood():
+    clock = Clock()
+    troubles, b = Troubles(clock), batch(0)
+    with capture_logs() as logs:
+        for _ in range(100):
+            troubles.note(b, ConnectionError())
+            troubles.settle(b, through=False)
+            clock.now += 0.1
+    assert told(logs) == [("batches_wait", 1, None), ("batches_wait_no_more", None, 0.0)]
+
+
+async def test_the_first_batch_to_get_through_ends_the_wait_of_all():
+    troubles, batches = Troubles(), [batch(0), batch(0, partition=1)]
+    for b in batches:
+        troubles.note(b, ConnectionError())
+    waiting = asyncio.create_task(troubles.pause(60))
+    await asyncio.sleep(0)
+    troubles.settle(batches[0], through=False)
+    await asyncio.sleep(0.01)
+    assert not waiting.done(), "one that was given up tells nothing"
+    troubles.settle(batches[1], through=True)
+    await asyncio.wait_for(waiting, 1)

@@ -42,6 +42,13 @@ def test_all_signs_are_one_outage(passes):
     assert not passes("Unable to update metadata from %s")
 
 
+def test_both_clients_speak_of_one_outage(passes):
+    assert passes("Unable connect to node with id %s: %s")
+    assert not passes("%s: Connection lost: %s", name="kafka.net.connection", line=2)
+    assert not passes("Metadata refresh: failed %s", name="kafka.cluster", line=3)
+    assert passes("Controller ID not available, got -1", name="kafka.admin.client", line=4)
+
+
 def test_the_end_is_said_once_it_has_been_quiet(passes, outage, clock):
     passes("Unable connect to node with id %s: %s")
     clock.now += 7
