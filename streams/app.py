@@ -11,12 +11,13 @@ from typing import Any
 
 import faust
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types.auth import CredentialsT
 from yarl import URL
 
 from .connections import kafka_options
 from .lanes import Lanes
-from .record_batches import Partition
+from .record_batches import Lag, Partition
 from .settings import Settings
 from .transport import RecordBatchTransport
 
@@ -27,6 +28,7 @@ _REBALANCE_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 2.0
 _REQUEST_TIMEOUT_SECONDS = 40.0
 _COMMIT_SECONDS = 1.0
+_LAG_SECONDS = 3.0
 _DRAIN_SECONDS = 8.0
 _STOP_SECONDS = 15.0
 _WAITING_BEYOND_FLIGHT = 2
@@ -57,11 +59,16 @@ class PenchantApp(faust.App):  # type: ignore[misc]
             by_topic.setdefault(topic, []).append((topic, number))
         await asyncio.gather(*(self.lanes[t].drop(p) for t, p in by_topic.items() if t in self.lanes))
 
-    def log_ends(self) -> dict[Partition, int | None]:
-        """Where the logs of the assigned partitions end, as the last fetch told; None where it told nothing yet."""
+    async def lags(self, now: float) -> Mapping[Partition, Lag] | None:
+        """How far the assigned partitions are behind at ``now`` (epoch seconds); None where Kafka does not tell."""
         if not self.started or self.crashed:
-            return {}
-        return {(tp.topic, tp.partition): self.consumer.highwater(tp) for tp in self.consumer.assignment()}
+            return None
+        try:
+            async with asyncio.timeout(_LAG_SECONDS):
+                lags: Mapping[Partition, Lag] = await self.consumer.lags(now)
+        except (KafkaError, TimeoutError):
+            return None
+        return lags
 
     def give_up(self, reason: Exception) -> None:
         """End now and commit nothing more; ``run_app`` raises the reason."""

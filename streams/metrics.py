@@ -28,11 +28,12 @@ from .observer import (
     EventsClamped,
     EventsRejected,
     InFlight,
-    LagMeasured,
+    LagsMeasured,
     Observed,
     StageTimed,
     TextsRead,
 )
+from .record_batches import Lag, Partition
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FRESHNESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -123,9 +124,8 @@ class Metrics:
                 self._count_texts(event)
             case StageTimed(topic, stage, seconds):
                 self._stages.labels(topic, stage).observe(seconds)
-            case LagMeasured(topic, partition, records, seconds):
-                self._lag_records.labels(topic, str(partition)).set(records)
-                self._lag_seconds.labels(topic, str(partition)).set(seconds)
+            case LagsMeasured(lags):
+                self._show_lags(lags)
             case DependencyChecked(name, up):
                 self._up.labels(name).set(int(up))
             case InFlight(topic, batches):
@@ -145,6 +145,13 @@ class Metrics:
                 self._events.labels(batch.topic, outcome).inc(count)
         if batch.evicted:
             self._evicted.inc(batch.evicted)
+
+    def _show_lags(self, lags: Mapping[Partition, Lag]) -> None:
+        self._lag_records.clear()
+        self._lag_seconds.clear()
+        for (topic, partition), lag in lags.items():
+            self._lag_records.labels(topic, str(partition)).set(lag.records)
+            self._lag_seconds.labels(topic, str(partition)).set(lag.seconds)
 
     def _count_texts(self, read: TextsRead) -> None:
         self._extractions.labels(read.tier).inc(read.texts)

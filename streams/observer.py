@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from .record_batches import Lag, Partition
+
 
 @dataclass(frozen=True, slots=True)
 class BatchApplied:
-    """One record batch is in Redis. ``freshness`` is seconds from append to visible, one a record.
-
-    ``end_offset`` is the offset after its last record, which was appended at ``end_appended_at`` (epoch seconds).
-    """
+    """One record batch is in Redis. ``freshness`` is seconds from append to visible, one a record."""
 
     topic: str
     partition: int
@@ -21,8 +20,6 @@ class BatchApplied:
     ruled_out: int
     capped: int
     evicted: int
-    end_offset: int
-    end_appended_at: float
     freshness: Sequence[float]
 
 
@@ -56,13 +53,10 @@ class StageTimed:
 
 
 @dataclass(frozen=True, slots=True)
-class LagMeasured:
-    """How far one partition's consumer is behind, in records and in seconds."""
+class LagsMeasured:
+    """How far behind the partitions are that this worker has now; what it had before is no longer its own."""
 
-    topic: str
-    partition: int
-    records: int
-    seconds: float
+    lags: Mapping[Partition, Lag]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ class EventsClamped:
 
 
 Observed = (
-    BatchApplied | EventsRejected | TextsRead | StageTimed | LagMeasured | DependencyChecked | InFlight | EventsClamped
+    BatchApplied | EventsRejected | TextsRead | StageTimed | LagsMeasured | DependencyChecked | InFlight | EventsClamped
 )
 
 
@@ -100,18 +94,6 @@ class Observer(Protocol):
     def observe(self, event: Observed) -> None:
         """Take one value."""
         ...
-
-
-class Observers:
-    """Several observers as one."""
-
-    def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
-
-    def observe(self, event: Observed) -> None:
-        """Hand the value to each."""
-        for observer in self._observers:
-            observer.observe(event)
 
 
 class Recorder:

@@ -134,8 +134,6 @@ class Pipeline:
                 ruled_out=written.ruled_out,
                 capped=written.capped,
                 evicted=written.evicted,
-                end_offset=batch.end,
-                end_appended_at=batch.records[-1].timestamp / 1000,
                 freshness=[now - record.timestamp / 1000 for record in batch.records],
             )
         )

@@ -30,6 +30,14 @@ class RecordBatch:
         return int(self.records[-1].offset) + 1
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far behind a partition is: records that are not done, and the age in seconds of the oldest one polled."""
+
+    records: int
+    seconds: float
+
+
 class _Delivery:
     __slots__ = ("batch", "done", "taken")
 
@@ -88,6 +96,18 @@ class Deliveries:
     def end(self, partition: Partition) -> int | None:
         """The end of the longest acknowledged prefix, None while it is empty."""
         return self._ends.get(partition)
+
+    def lag(self, partition: Partition, log_end: int, committed: int | None, now: float) -> Lag | None:
+        """How far the partition is behind the end of its log at ``now`` (epoch seconds).
+
+        ``committed`` stands in where nothing is out or done yet; None where that is unknown too.
+        """
+        out = self._out.get(partition)
+        if out:
+            oldest = out[0].batch.records[0]
+            return Lag(max(log_end - oldest.offset, 0), max(now - oldest.timestamp / 1000, 0.0))
+        done = self._ends.get(partition, committed)
+        return None if done is None else Lag(max(log_end - done, 0), 0.0)
 
     def ended(self) -> Iterator[Partition]:
         """The partitions of which something is done."""

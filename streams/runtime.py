@@ -26,10 +26,9 @@ from .connections import kafka_options, redis_client
 from .decoding import Decoder
 from .dependencies import Watch, dependency_checks
 from .events import TopicKind
-from .lag import LagMeter
 from .lanes import Lanes, Troubles
 from .metrics import Metrics
-from .observer import InFlight, Observers
+from .observer import InFlight, LagsMeasured
 from .outbox import Outbox
 from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
@@ -191,7 +190,6 @@ class Worker:
     redis: Redis
     producer: AIOKafkaProducer
     metrics: Metrics
-    lag: LagMeter
     lanes: Mapping[str, Lanes[Prepared]]
     recent: RecentUsers
     checks: Mapping[str, Callable[[], Awaitable[None]]]
@@ -248,9 +246,8 @@ def _assemble(
     ledger: Ledger,
 ) -> Worker:
     """Wire the pipelines: one a topic, each in its own lanes."""
-    metrics, lag, recent, names = Metrics(), LagMeter(), RecentUsers(), topic_names()
-    observer = Observers(metrics, lag)
-    texts = TextReader(extractor, observer)
+    metrics, recent, names = Metrics(), RecentUsers(), topic_names()
+    texts = TextReader(extractor, metrics)
     items, catalogue = ItemReader(texts), Catalogue(redis)
     clicks = ClickReader(items, catalogue, settings.item_wait_seconds)
     outbox = Outbox(
@@ -267,7 +264,7 @@ def _assemble(
     }
     lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():
-        pipeline = Pipeline(kind, logs[kind], decoder_of(settings, kind), handler, outbox, observer)
+        pipeline = Pipeline(kind, logs[kind], decoder_of(settings, kind), handler, outbox, metrics)
         lanes[names[kind]] = Lanes(
             pipeline.prepare,
             pipeline.apply,
@@ -276,7 +273,7 @@ def _assemble(
             troubles=troubles,
         )
 
-    return Worker(settings, redis, producer, metrics, lag, lanes, recent, dependency_checks(settings, redis, producer))
+    return Worker(settings, redis, producer, metrics, lanes, recent, dependency_checks(settings, redis, producer))
 
 
 def _web(worker: Worker) -> Any:
@@ -318,8 +315,9 @@ async def _watch(worker: Worker, app: PenchantApp) -> None:
         await watch.look()
         for topic, lanes in worker.lanes.items():
             worker.metrics.observe(InFlight(topic, lanes.in_flight))
-        for measured in worker.lag.measure(app.log_ends()):
-            worker.metrics.observe(measured)
+        lags = await app.lags(time.time())
+        if lags is not None:
+            worker.metrics.observe(LagsMeasured(lags))
         await asyncio.sleep(_CHECK_SECONDS)
 
 

@@ -17,7 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from .outage_log import OUTAGE
-from .record_batches import Deliveries, RecordBatch
+from .record_batches import Deliveries, Lag, Partition, RecordBatch
 
 _log = structlog.get_logger()
 
@@ -63,6 +63,20 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
         if self._deliveries.untaken():
             self._must_rewind("emptied_queues")
         super().resume_flow()
+
+    async def lags(self, now: float) -> dict[Partition, Lag]:
+        """How far each assigned partition is behind, where that is known. ``now``: epoch seconds.
+
+        Kafka is asked where the logs end: fetches would not tell of a topic that is not polled. Raises KafkaError.
+        """
+        ends = await self._thread.highwaters(*map(driver.ensure_aiokafka_TP, self.assignment()))
+        lags = {
+            (tp.topic, tp.partition): self._deliveries.lag(
+                (tp.topic, tp.partition), end, self._committed_offset.get(TP(*tp)), now
+            )
+            for tp, end in ends.items()
+        }
+        return {place: lag for place, lag in lags.items() if lag is not None}
 
     def _must_rewind(self, cause: str) -> None:
         if not self._rewind_due:

@@ -8,12 +8,12 @@ from structlog.testing import capture_logs
 
 from streams import lanes as module
 from streams.lanes import Lanes, Troubles
-from streams.record_batches import Deliveries, RecordBatch
+from streams.record_batches import Deliveries, Lag, RecordBatch
 from tests.fakes import Clock
 
 
 def batch(first, partition=0, size=10, topic="t"):
-    records = [SimpleNamespace(offset=offset) for offset in range(first, first + size)]
+    records = [SimpleNamespace(offset=offset, timestamp=offset * 1000) for offset in range(first, first + size)]
     return RecordBatch(topic, partition, records, 0.0)
 
 
@@ -196,6 +196,19 @@ def test_the_log_is_done_up_to_the_first_batch_that_is_not():
     assert deliveries.end(("t", 0)) == 20
     assert deliveries.waiting("t") == 1
     assert [deliveries.is_out(b) for b in batches] == [False, False, True]
+
+
+def test_the_lag_is_what_is_not_done_and_the_age_of_the_oldest_of_it():
+    deliveries, batches = Deliveries(), [batch(n * 10) for n in range(2)]
+    assert deliveries.lag(("t", 0), 25, None, now=100.0) is None, "nothing is known of this partition"
+    assert deliveries.lag(("t", 0), 25, 5, now=100.0) == Lag(20, 0.0)
+    for b in batches:
+        deliveries.deliver(b)
+    assert deliveries.lag(("t", 0), 25, 5, now=100.0) == Lag(25, 100.0)
+    deliveries.acknowledge(batches[0])
+    assert deliveries.lag(("t", 0), 25, 5, now=100.0) == Lag(15, 90.0)
+    deliveries.acknowledge(batches[1])
+    assert deliveries.lag(("t", 0), 25, 5, now=100.0) == Lag(5, 0.0)
 
 
 def test_an_acknowledgement_from_before_a_rebalance_moves_nothing():

@@ -17,22 +17,21 @@ from streams.observer import (
     EventsClamped,
     EventsRejected,
     InFlight,
-    LagMeasured,
-    Observers,
-    Recorder,
+    LagsMeasured,
     StageTimed,
     TextsRead,
 )
+from streams.record_batches import Lag
 
 PROMTOOL = shutil.which("promtool")
 CLICKS = "penchant.clicks.v1"
-BATCH = BatchApplied(CLICKS, 3, 7, 4, 1, 1, 1, 3, 2, 100, 1_795_000_000.0, [0.02, 0.02, 0.4, 0.9, 1.0, 1.1, -5.0])
+BATCH = BatchApplied(CLICKS, 3, 7, 4, 1, 1, 1, 3, 2, [0.02, 0.02, 0.4, 0.9, 1.0, 1.1, -5.0])
 EVERYTHING = (
     BATCH,
     EventsRejected(CLICKS, {"invalid_json": 2, "missing_field": 1}),
     TextsRead("embedded", 10, 12, 4, 0, {"ungrounded_entity": 3}),
     StageTimed(CLICKS, "apply", 0.004),
-    LagMeasured(CLICKS, 3, 42, 1.5),
+    LagsMeasured({(CLICKS, 3): Lag(42, 1.5)}),
     DependencyChecked("redis", up=False),
     InFlight(CLICKS, 2),
     EventsClamped(CLICKS, 6),
@@ -161,9 +160,10 @@ def test_a_quantile_is_the_bound_of_its_bucket():
     assert [histogram.quantile("t", q) for q in (0.5, 0.9, 0.99, 0.999)] == [0.1, 0.1, 1.0, float("inf")]
 
 
-def test_observers_hand_each_value_to_all():
-    first, second = Recorder(), Recorder()
-    both = Observers(first, second)
-    for event in EVERYTHING:
-        both.observe(event)
-    assert first.events == second.events == list(EVERYTHING)
+def test_the_lag_of_a_partition_that_went_to_another_worker_is_told_no_more(told):
+    told.observe(LagsMeasured({(CLICKS, 4): Lag(0, 0.0)}))
+    lags = {key: value for key, value in read(told).items() if key[0].startswith("penchant_consumer_lag")}
+    assert lags == {
+        ("penchant_consumer_lag_records", "4", CLICKS): 0,
+        ("penchant_consumer_lag_seconds", "4", CLICKS): 0,
+    }

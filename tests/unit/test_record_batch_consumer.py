@@ -17,7 +17,7 @@ from streams.settings import Settings
 from streams.transport import RecordBatchConsumer, RecordBatchTransport
 
 OWN = {
-    *("acknowledge", "take", "seek_to_beginning", "_is_full", "_place", "_must_rewind", "_rewind", "_go_back"),
+    *("acknowledge", "take", "lags", "seek_to_beginning", "_is_full", "_place", "_must_rewind", "_rewind", "_go_back"),
     *("_recall", "_forget"),
 }
 OVERRIDDEN = [
