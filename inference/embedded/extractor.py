@@ -1,13 +1,16 @@
 """The embedded tier: interests of a text with no GPU, no network and no other process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
+from typing import TypeVar
 
 import numpy as np
 
+from inference.batching import Batcher
 from inference.embedded.candidates import Candidate
 from inference.embedded.clauses import Clause, halves
 from inference.embedded.commands import without_commands
@@ -21,6 +24,9 @@ from inference.lexicon import Lexicon
 from inference.preparation import worth_reading
 from inference.taxonomy import Concept, Taxonomy
 from profiles.model import Stance
+
+A = TypeVar("A")
+R = TypeVar("R")
 
 _BATCH = 32
 _OPPOSITE = {frozenset((Stance.LIKE, Stance.DISLIKE))}
@@ -61,6 +67,7 @@ class EmbeddedExtractor:
         self._branches = np.array([self._taxonomy.tier1(c).id for c in self._taxonomy.concepts])
         self._encoder = Encoder()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-reader")
+        self._suggestions = Batcher(partial(self._aside, self.likeliest), _BATCH)
 
     @property
     def reader(self) -> str:
@@ -70,13 +77,16 @@ class EmbeddedExtractor:
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
         """Read the passages off the event loop; identical ones are read once."""
         distinct = list(dict.fromkeys(passages))
-        loop = asyncio.get_running_loop()
         found: dict[Passage, tuple[Interest, ...]] = {}
         for at in range(0, len(distinct), _BATCH):
             batch = distinct[at : at + _BATCH]
-            answers = await loop.run_in_executor(self._thread, self.read, batch)
+            answers = await self._aside(self.read, batch)
             found.update(zip(batch, answers, strict=True))
         return [Extraction(found[p], Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
+
+    async def _aside(self, work: Callable[[Sequence[A]], list[R]], arguments: Sequence[A]) -> list[R]:
+        """Work in the reader's thread, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, arguments)
 
     def read(self, passages: Sequence[Passage]) -> list[tuple[Interest, ...]]:
         """The interests of each passage, in the calling thread. What a text commands its reader is not read."""
@@ -89,8 +99,7 @@ class EmbeddedExtractor:
 
     async def likely(self, text: str) -> tuple[str, ...]:
         """Slugs of the concepts that a text, or a side of the contrast in it, is likeliest about."""
-        (slugs,) = await asyncio.get_running_loop().run_in_executor(self._thread, self.likeliest, [text])
-        return slugs
+        return await self._suggestions.ask(text)
 
     def likeliest(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
         """``LIKELY`` concepts of each text: those of the whole and of the sides of a contrast, in turns."""
