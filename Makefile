@@ -8,10 +8,10 @@ CONSTRAINTS := deploy/constraints.txt
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults soak fuzz fuzz-coverage model test-vllm clean
+.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults soak fuzz fuzz-coverage model test-vllm bench-comments clean
 
 help: ## what there is to do
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## the main job, live: clicks and comments become interest profiles (embedded broker and Valkey)
 	$(BIN)/penchant demo

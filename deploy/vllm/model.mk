@@ -13,6 +13,10 @@ model: $(VENV)/.demo ## train the small model on our gold data, serve it with vL
 	$(BIN)/python deploy/vllm/with_server.py $(VLLM_DIR) $(MODEL_DIR) \
 	  env PENCHANT_ALLOW_SENSITIVE=true $(BIN)/penchant eval --data $(GOLD)/eval.jsonl --extractor vllm
 
+bench-comments: setup-test ## comments from Kafka through that model to Redis, against a plain client and LLM.chat (after make model)
+	$(BIN)/python deploy/vllm/with_server.py $(VLLM_DIR) $(MODEL_DIR) \
+	  $(BIN)/penchant bench comments --offline-python $(VLLM_DIR)/venv/bin/python --offline-model $(MODEL_DIR)
+
 test-vllm: setup-test ## the tests that need a real vLLM server and the trained model (after make model)
 	$(BIN)/python deploy/vllm/with_server.py $(VLLM_DIR) $(MODEL_DIR) \
 	  $(BIN)/python -m pytest -q tests/integration/test_vllm_server.py

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import msgspec
@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
 from inference import prompt, serving
+from inference.embedded import EmbeddedExtractor
 from inference.preparation import worth_reading
 from inference.taxonomy import Taxonomy
 from inference.training import examples
@@ -35,6 +36,9 @@ _TIMEOUT_SECONDS = 180.0
 _LOOK_SECONDS = 0.01
 _OFFLINE = Path(__file__).with_name("offline.py")
 _encode = msgspec.json.Encoder().encode
+
+A = TypeVar("A")
+Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,10 @@ def measure(
 ) -> dict[str, Any]:
     """Comments a second at saturation, three ways, and milliseconds a comment at half of that, two ways.
 
-    Every way asks for the same prompts, schema and lengths, all texts different, so that nothing is in the ledger. The
-    plain client throws the answers away. ``offline`` is ``LLM.chat`` of vLLM on all prompts at once: the limit.
+    Every way asks for the same prompts, schema and lengths, all texts different, so that nothing is in the ledger. What
+    the embedded reader holds likely is in the prompts: Penchant finds that out as it goes, the others know it before
+    their time begins. The plain client throws the answers away. ``offline`` is ``LLM.chat`` of vLLM on all prompts at
+    once: the limit.
     """
     return asyncio.run(_measure(url, model, texts, seconds, offline, tell))
 
@@ -69,19 +75,20 @@ async def _measure(
     result: dict[str, Any] = {"texts": number, "in_flight": IN_FLIGHT}
     saturated: dict[str, float] = {}
     if offline is not None:
-        saturated["offline"] = await asyncio.to_thread(_offline, offline, texts.next(number))
+        saturated["offline"] = await asyncio.to_thread(_offline, offline, texts.prompts(number))
         tell(f"LLM.chat: {saturated['offline']:.1f} comments/s")
     async with _client(url, model) as ask:
-        await asyncio.gather(*map(ask, texts.next(IN_FLIGHT)))
-        saturated["plain_client"] = await _saturate(ask, texts.next(number))
+        await asyncio.gather(*map(ask, texts.prompts(IN_FLIGHT)))
+        saturated["plain_client"] = await _saturate(ask, texts.prompts(number))
         tell(f"plain client: {saturated['plain_client']:.1f} comments/s")
         async with _way_through(url, model) as way:
             saturated["penchant"] = await way.all_of(texts.next(number))
             tell(f"from Kafka to Redis: {saturated['penchant']:.1f} comments/s")
             rate = LOAD * saturated["penchant"]
+            few = max(1, round(rate * seconds))
             waits = {
-                "plain_client": await _at_rate(ask, texts, rate, seconds),
-                "penchant": await _at_rate(way.one, texts, rate, seconds),
+                "plain_client": await _at_rate(ask, texts.prompts(few), rate),
+                "penchant": await _at_rate(way.one, texts.next(few), rate),
             }
     result["comments_per_second"] = saturated
     result["ratios"] = {name: saturated["penchant"] / rate for name, rate in saturated.items() if name != "penchant"}
@@ -95,19 +102,25 @@ class _Texts:
     def __init__(self) -> None:
         self._texts = [e.text for e in examples.load() if worth_reading(e.text) is None]
         self._numbers = count(1)
+        self._embedded = EmbeddedExtractor()
 
     def next(self, number: int) -> list[str]:
         return [f"{self._texts[n % len(self._texts)]} ({n})" for n in (next(self._numbers) for _ in range(number))]
+
+    def prompts(self, number: int) -> list[Messages]:
+        texts = self.next(number)
+        likely = self._embedded.likeliest(texts)
+        return [prompt.messages(text, likely=slugs) for text, slugs in zip(texts, likely, strict=True)]
 
 
 def _schema() -> dict[str, Any]:
     return prompt.schema([concept.slug for concept in Taxonomy.load().concepts])
 
 
-def _offline(offline: Offline, texts: Sequence[str]) -> float:
+def _offline(offline: Offline, prompts: Sequence[Messages]) -> float:
     job = {
         "model": str(offline.model),
-        "conversations": [prompt.messages(text) for text in texts],
+        "conversations": prompts,
         "schema": _schema(),
         "max_tokens": _MAX_TOKENS,
         "warm_up": IN_FLIGHT,
@@ -129,20 +142,20 @@ def _offline(offline: Offline, texts: Sequence[str]) -> float:
     if done.returncode:
         raise ContestantFailedError(f"LLM.chat ended with {done.returncode}: {done.stderr[-800:]}")
     (answer,) = (line for line in done.stdout.splitlines() if line.startswith('{"seconds"'))  # vLLM logs there too
-    return len(texts) / float(json.loads(answer)["seconds"])
+    return len(prompts) / float(json.loads(answer)["seconds"])
 
 
 @asynccontextmanager
-async def _client(url: str, model: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+async def _client(url: str, model: str) -> AsyncIterator[Callable[[Messages], Awaitable[None]]]:
     slots, schema = asyncio.Semaphore(IN_FLIGHT), _schema()
     async with httpx2.AsyncClient(
         timeout=_TIMEOUT_SECONDS, limits=httpx2.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
     ) as client:
 
-        async def ask(text: str) -> None:
+        async def ask(messages: Messages) -> None:
             body = {
                 "model": model,
-                "messages": prompt.messages(text),
+                "messages": messages,
                 "max_tokens": _MAX_TOKENS,
                 "temperature": 0,
                 "response_format": {"type": "json_schema", "json_schema": {"name": "interests", "schema": schema}},
@@ -153,24 +166,24 @@ async def _client(url: str, model: str) -> AsyncIterator[Callable[[str], Awaitab
         yield ask
 
 
-async def _saturate(ask: Callable[[str], Awaitable[None]], texts: Sequence[str]) -> float:
+async def _saturate(ask: Callable[[Messages], Awaitable[None]], prompts: Sequence[Messages]) -> float:
     started = time.monotonic()
-    await asyncio.gather(*map(ask, texts))
-    return len(texts) / (time.monotonic() - started)
+    await asyncio.gather(*map(ask, prompts))
+    return len(prompts) / (time.monotonic() - started)
 
 
-async def _at_rate(ask: Callable[[str], Awaitable[None]], texts: _Texts, rate: float, seconds: float) -> list[float]:
+async def _at_rate(ask: Callable[[A], Awaitable[None]], arguments: Sequence[A], rate: float) -> list[float]:
     """Milliseconds of each request while they come at a steady rate, whether or not the ones before are answered."""
     waits: list[float] = []
 
-    async def timed(text: str) -> None:
+    async def timed(argument: A) -> None:
         started = time.monotonic()
-        await ask(text)
+        await ask(argument)
         waits.append((time.monotonic() - started) * 1000)
 
     async with asyncio.TaskGroup() as group:
-        for text in texts.next(max(1, round(rate * seconds))):
-            group.create_task(timed(text))
+        for argument in arguments:
+            group.create_task(timed(argument))
             await asyncio.sleep(1 / rate)
     return waits
 

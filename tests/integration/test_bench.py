@@ -1,5 +1,6 @@
 """The bench runs, and what it prints has its shape; its ratios are not absurd. No absolute time is judged."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import streams
-from streams.bench import clicks, memory, plot, reads, savings
+from streams.bench import clicks, comments, memory, plot, reads, savings
 from streams.bench.tables import clicks_table
+from tests.vllm_stub import serving
 
 PEERS = ("faust", "faust_take", "quixstreams", "bytewax")
 
@@ -62,6 +64,14 @@ def test_what_gate_repeats_and_ledger_save_adds_up():
     assert all(share > 0 for share in result["by"].values())
     never_the_same = savings.measure(savings.Stream(events=1_000, written=1.0, own=1.0))
     assert never_the_same["by"]["ledger"] < 0.01
+
+
+async def test_comments_are_measured_behind_a_server():
+    async with serving() as stub:
+        result = await asyncio.to_thread(comments.measure, url=stub.url, model="penchant", texts=6, seconds=1.0)
+    assert set(result["comments_per_second"]) == {"plain_client", "penchant"}
+    assert 0 < result["ratios"]["plain_client"] < 1.5, "nothing is faster than a client that does nothing else"
+    assert all(0 < waits["p50"] <= waits["p99"] for waits in result["half_load_ms"].values())
 
 
 def test_a_peer_that_cannot_be_installed_is_said_in_one_line(tmp_path):
