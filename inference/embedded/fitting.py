@@ -152,7 +152,7 @@ class Trainer:
         for target, row in zip(targets, read, strict=True):
             for gold in row["gold"]:
                 target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
-        stance = fit_softmax(inputs[with_interest], targets, decay=1e-3, steps=200, rate=0.05)
+        stance = fit_softmax(inputs[with_interest], targets, decay=3e-4, steps=300, rate=0.05)
         held_out = self._held_out_concepts(rows, vectors, names)
         lexicon = LexiconFeatures(self.taxonomy, self.lexicon, concepts.trust).matrix([r["text"] for r in rows])
         interest = fit_softmax(
