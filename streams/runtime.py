@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -27,6 +28,7 @@ from .decoding import Decoder
 from .dependencies import Watch, dependency_checks
 from .events import TopicKind
 from .lanes import Lanes, Troubles
+from .letters import sweep_in_thread
 from .metrics import Metrics
 from .observer import InFlight, LagsMeasured
 from .outbox import Outbox
@@ -260,7 +262,7 @@ def _assemble(
         TopicKind.CLICKS: ProfileHandler(clicks.observe, store, recent.touch),
         TopicKind.COMMENTS: ProfileHandler(CommentReader(texts).observe, store, recent.touch, ledger),
         TopicKind.ITEMS: ItemHandler(items, catalogue),
-        TopicKind.COMMANDS: CommandHandler(store, ledger),
+        TopicKind.COMMANDS: CommandHandler(store, ledger, partial(sweep_in_thread, settings)),
     }
     lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():
