@@ -70,6 +70,6 @@ async def look_again(settings: Settings, user: str, progress: Progress = lambda 
 def take_letters_back(settings: Settings, user: str, progress: Progress = lambda *_: None) -> tuple[Swept, Swept]:
     """Take the user's dead letters back, then look again. Raises KafkaError where the brokers fail."""
     try:
-        return sweep(settings, user, progress=progress), sweep(settings, user, take_back=False, progress=progress)
+        return sweep(settings, {user}, progress=progress), sweep(settings, {user}, take_back=False, progress=progress)
     except TopicError:
         return Swept(), Swept()  # no worker has created the topic yet

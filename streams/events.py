@@ -233,13 +233,16 @@ class Change(msgspec.Struct, frozen=True):
     interest: Annotated[str, Meta(description="the interest as the profile names it")]
     stance: Annotated[str, Meta(extra_json_schema={"enum": ["like", "dislike"]})]
     horizon: Annotated[str, Meta(description="the time scale, such as now or lasting")]
-    weight: Annotated[float, Meta(description="1 is one fresh click; it halves each half-life of the horizon")]
+    weight: Annotated[float, Meta(description="1 is one fresh click; it halves each half-life of the horizon; 0: gone")]
 
 
 class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
-    """What one batch changed in one profile. ``at`` is the newest event time in it, RFC 3339."""
+    """What one batch changed in one profile, or all that a profile says after a replay exchanged it.
+
+    ``at`` is the newest event time in it, RFC 3339.
+    """
 
     user_id: Annotated[str, Meta(description="whose profile changed")]
     at: Annotated[Rfc3339, Meta(description="the moment for which the weights are given")]
-    events: Annotated[int, Meta(description="how many events were applied")]
+    events: Annotated[int, Meta(description="how many events were applied; 0: exchanged, changes say all there is")]
     changes: list[Change]

@@ -69,6 +69,15 @@ EXAMPLES: Mapping[str, Sequence[dict[str, Any]]] = {
             "events": 2,
             "changes": [{"interest": "science-fiction", "stance": "like", "horizon": "now", "weight": 3.5}],
         },
+        {
+            "user_id": "u-7",
+            "at": "2026-11-24T12:00:00+00:00",
+            "events": 0,
+            "changes": [
+                {"interest": "science-fiction", "stance": "like", "horizon": "now", "weight": 3.1},
+                {"interest": "horror", "stance": "dislike", "horizon": "lasting", "weight": 0.0},
+            ],
+        },
     ),
 }
 """By topic."""

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from profiles.comparison import Snapshot
 from profiles.decay import weight_at
 from profiles.model import Applied
 
@@ -23,8 +25,8 @@ _MAX_DETAIL = 500
 class Outbox:
     """Publishes over one producer; returns when the brokers have everything.
 
-    Dead letters go out at least once. Updates go out once, or not at all where a worker dies between its write to
-    Redis and here: a cache that is fed by them needs an expiry of its own. ``updates_topic`` None sends none.
+    Dead letters go out at least once. Updates go out once, or not at all where a worker or a replay dies between its
+    write to Redis and here: a cache that is fed by them needs an expiry of its own. ``updates_topic`` None sends none.
     """
 
     def __init__(
@@ -50,16 +52,26 @@ class Outbox:
             )
             for index, reject in sorted(rejected.items())
         ]
-        if self._updates_topic:
-            sending += [
-                await self._producer.send(
-                    self._updates_topic, _encode(self._profile_updated(update)), key=update.user.encode()
-                )
-                for update in updates
-                if update.changes
-            ]
+        sending += await self._send_updates(self._profile_updated(update) for update in updates if update.changes)
         if sending:
             await asyncio.gather(*sending)
+
+    async def publish_exchanged(self, profiles: Iterable[tuple[str, Snapshot, Snapshot]]) -> None:
+        """Publish what the profiles of users say now, given with what they said before they were exchanged.
+
+        An update that the worker makes meanwhile may be overtaken: what this says of its interests then stands until
+        the next one.
+        """
+        told = (exchanged(user, now, before, self._half_lives) for user, now, before in profiles)
+        await asyncio.gather(*await self._send_updates(update for update in told if update is not None))
+
+    async def _send_updates(self, updates: Iterable[ProfileUpdated]) -> "list[asyncio.Future[Any]]":
+        if not self._updates_topic:
+            return []
+        return [
+            await self._producer.send(self._updates_topic, _encode(update), key=update.user_id.encode())
+            for update in updates
+        ]
 
     def _profile_updated(self, update: Applied) -> ProfileUpdated:
         return ProfileUpdated(
@@ -76,6 +88,27 @@ class Outbox:
                 for c in update.changes
             ],
         )
+
+
+def exchanged(user: str, now: Snapshot, before: Snapshot, half_lives: Mapping[str, int]) -> ProfileUpdated | None:
+    """All that a profile says ``now``, and with the weight 0 what only the one ``before`` said.
+
+    None where neither has seen an event. ``half_lives`` are microseconds by horizon.
+    """
+    at = now.newest if now.newest >= 0 else before.newest
+    if at < 0:
+        return None
+    changes = [
+        Change(interest, str(stance), horizon, weight_at(score, at, half_lives[horizon]))
+        for (stance, horizon), scores in now.sets.items()
+        for interest, score in scores.items()
+    ]
+    gone = [
+        Change(interest, str(stance), horizon, 0.0)
+        for (stance, horizon), scores in before.sets.items()
+        for interest in sorted(scores.keys() - now.sets.get((stance, horizon), {}).keys())
+    ]
+    return ProfileUpdated(user_id=user, at=rfc3339(at), events=0, changes=changes + gone)
 
 
 def dead_letter(batch: RecordBatch, index: int, rejected: Rejected) -> DeadLetter:

@@ -8,6 +8,7 @@ of the world (Redis away, brokers away), which the lanes wait out.
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -221,18 +222,27 @@ class ItemHandler:
 
 
 class CommandHandler:
-    """Commands: what users rule about their own profiles."""
+    """Commands: what users rule about their own profiles.
 
-    def __init__(self, store: ProfileStore, ledger: Ledger) -> None:
+    ``take_letters_back`` is called with all users that a batch forgets. It may be called again for the same ones.
+    """
+
+    def __init__(
+        self, store: ProfileStore, ledger: Ledger, take_letters_back: Callable[[AbstractSet[str]], Awaitable[None]]
+    ) -> None:
         self._store = store
         self._ledger = ledger
+        self._take_letters_back = take_letters_back
 
     async def read(self, events: Sequence[Placed[Command]]) -> list[Any]:
         """Nothing to read: the commands themselves."""
         return [placed.event for placed in events]
 
     async def write(self, log: str, results: Sequence[Command]) -> Written:  # noqa: ARG002 - one face for all handlers
-        """Apply the commands; each is idempotent by its event time."""
+        """Apply the commands; each is idempotent by its event time.
+
+        Dead letters go last: finding them takes long, and the profiles are not to wait for it.
+        """
         for command in results:
             if command.command is CommandKind.FORGET:
                 await self._ledger.forget(command.user_id)
@@ -243,4 +253,6 @@ class CommandHandler:
                 await self._store.rule(
                     command.user_id, command.command.value, command.interest or "", command.occurred_at
                 )
+        if forgotten := {c.user_id for c in results if c.command is CommandKind.FORGET}:
+            await self._take_letters_back(forgotten)
         return Written(applied=len(results))

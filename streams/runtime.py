@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -27,6 +28,7 @@ from .decoding import Decoder
 from .dependencies import Watch, dependency_checks
 from .events import TopicKind
 from .lanes import Lanes, Troubles
+from .letters import sweep_in_thread
 from .metrics import Metrics
 from .observer import InFlight, LagsMeasured
 from .outbox import Outbox
@@ -148,6 +150,22 @@ def extractor_of(settings: Settings, ledger: Ledger | None) -> Extractor:
     )
 
 
+def producer_of(settings: Settings) -> AIOKafkaProducer:
+    """The producer of what Penchant publishes, not started yet. Make it inside an event loop."""
+    return AIOKafkaProducer(**kafka_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
+
+
+def outbox_of(settings: Settings, producer: AIOKafkaProducer) -> Outbox:
+    """The outbox over that producer; profile updates go out where the settings want them."""
+    names = topic_names()
+    return Outbox(
+        producer,
+        dead_letters_topic=names[DEAD_LETTERS],
+        updates_topic=names[PROFILE_UPDATES] if settings.profile_updates else None,
+        half_lives=policy_of(settings).half_lives,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_profiles(settings: Settings) -> AsyncIterator[tuple[ProfileStore, Ledger]]:
     """The profiles and the ledger over a connection of their own, for commands."""
@@ -207,7 +225,7 @@ async def run_worker(
     policy = policy_of(settings)
     topics = await asyncio.to_thread(ensure_topics, settings)
     redis = redis_client(settings)
-    producer = AIOKafkaProducer(**kafka_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
+    producer = producer_of(settings)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(redis.aclose)
         stack.push_async_callback(producer.stop)
@@ -219,7 +237,7 @@ async def run_worker(
         stack.push_async_callback(extractor.aclose)
         ids = topic_ids(topics)
         logs = await Logs(redis).names(ids)
-        worker = _assemble(settings, policy, logs, redis, producer, store, extractor, ledger)
+        worker = _assemble(settings, logs, redis, producer, store, extractor, ledger)
         web = await stack.enter_async_context(serve(_web(worker), settings.web_host, settings.web_port))
         addresses = Addresses(settings.kafka_bootstrap, masked_url(settings.redis_url), web, settings.consumer_group)
         app = build_app(settings, worker.lanes)
@@ -237,7 +255,6 @@ async def run_worker(
 
 def _assemble(
     settings: Settings,
-    policy: Policy,
     logs: Mapping[str, str],
     redis: Redis,
     producer: AIOKafkaProducer,
@@ -250,17 +267,12 @@ def _assemble(
     texts = TextReader(extractor, metrics)
     items, catalogue = ItemReader(texts), Catalogue(redis)
     clicks = ClickReader(items, catalogue, settings.item_wait_seconds)
-    outbox = Outbox(
-        producer,
-        dead_letters_topic=names[DEAD_LETTERS],
-        updates_topic=names[PROFILE_UPDATES] if settings.profile_updates else None,
-        half_lives=policy.half_lives,
-    )
+    outbox = outbox_of(settings, producer)
     handlers: Mapping[TopicKind, Handler] = {
         TopicKind.CLICKS: ProfileHandler(clicks.observe, store, recent.touch),
         TopicKind.COMMENTS: ProfileHandler(CommentReader(texts).observe, store, recent.touch, ledger),
         TopicKind.ITEMS: ItemHandler(items, catalogue),
-        TopicKind.COMMANDS: CommandHandler(store, ledger),
+        TopicKind.COMMANDS: CommandHandler(store, ledger, partial(sweep_in_thread, settings)),
     }
     lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():

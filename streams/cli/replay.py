@@ -54,7 +54,8 @@ def replay(
 
     Reads clicks and comments from their beginning into a shadow of the profiles, and compares it with the live ones,
     which go on being served and updated. --switch then exchanges them, user by user; --switch-back does so again with
-    what was live before. Texts that the ledger knows are not read anew.
+    what was live before. Who was exchanged is told of in the profile-updates topic. Texts that the ledger knows are
+    not read anew.
 
     penchant replay --dead-letters --reason unknown_item
 
@@ -114,8 +115,7 @@ def _profiles(order: "Order", metrics_file: Path | None, *, as_json: bool) -> No
         print_json(_as_json(outcome))
     else:
         _tell(outcome)
-    switches = order.switch or order.back
-    if outcome.left or (outcome.differing and not switches):
+    if outcome.left or (outcome.differing and not order.exchanges):
         raise typer.Exit(BAD_NEWS)
 
 

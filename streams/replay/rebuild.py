@@ -22,8 +22,9 @@ from profiles.copies import ProfileCopies, positions
 from profiles.logs import Logs
 from profiles.store import ProfileStore
 from streams.connections import redis_client
+from streams.outbox import Outbox
 from streams.record_batches import RecordBatch
-from streams.runtime import extractor_of, ledger_of, policy_of, topic_ids
+from streams.runtime import extractor_of, ledger_of, outbox_of, policy_of, producer_of, topic_ids
 from streams.settings import Settings
 from streams.topics import ensure_topics
 
@@ -71,6 +72,11 @@ class Order:
     rate: float = EVENTS_PER_SECOND
     most_lag: int = MOST_LIVE_LAG
 
+    @property
+    def exchanges(self) -> bool:
+        """Whether profiles are exchanged, and not only compared."""
+        return self.switch or self.back
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -109,7 +115,7 @@ Progress = Callable[[int, int, int], Any]
 
 
 async def replay_profiles(settings: Settings, order: Order, *, progress: Progress = lambda *_: None) -> Outcome:
-    """Do what is ordered.
+    """Do what is ordered, and publish what the profiles say that were exchanged, where the settings want updates.
 
     Raises MissingLogError where the log's beginning is gone, before anything is changed; LogChangedError, TopicError
     and the errors of Redis and Kafka as a worker does at its start. What was unfinished then goes by itself.
@@ -125,7 +131,13 @@ async def replay_profiles(settings: Settings, order: Order, *, progress: Progres
         stack.push_async_callback(extractor.aclose)
         logs = await Logs(redis).names(topic_ids(topics))
         log = await stack.enter_async_context(open_log(settings, logs, topics))
-        return await Replay(settings, order, redis, live, extractor, log, progress).run()
+        outbox = None
+        if order.exchanges and settings.profile_updates:
+            producer = producer_of(settings)
+            stack.push_async_callback(producer.stop)
+            await producer.start()
+            outbox = outbox_of(settings, producer)
+        return await Replay(settings, order, redis, live, extractor, log, outbox, progress).run()
 
 
 class Replay:
@@ -139,6 +151,7 @@ class Replay:
         live: ProfileStore,
         extractor: Extractor,
         log: LogReader,
+        outbox: Outbox | None,
         progress: Progress,
     ) -> None:
         self._settings = settings
@@ -147,15 +160,13 @@ class Replay:
         self._live = live
         self._extractor = extractor
         self._log = log
+        self._outbox = outbox
         self._progress = progress
         self._policy = policy_of(settings)
-        self._copies = ProfileCopies(
-            redis,
-            self._policy,
-            keys.before() if order.back else keys.shadow(),
-            secrets.token_hex(8),
-            keep_seconds=round(settings.replay_keep_days * _DAY_SECONDS),
-        )
+        run, keep_seconds = secrets.token_hex(8), round(settings.replay_keep_days * _DAY_SECONDS)
+        self._before = ProfileCopies(redis, self._policy, keys.before(), run, keep_seconds=keep_seconds)
+        shadow = ProfileCopies(redis, self._policy, keys.shadow(), run, keep_seconds=keep_seconds)
+        self._copies = self._before if order.back else shadow
         self._pace = Pace(order.rate, log.live_lag, order.most_lag, on_wait=self._waits)
         self._users: set[str] = set()
         self._compared: dict[str, float] = {}
@@ -265,10 +276,10 @@ class Replay:
     async def _settle(self, reader: EventReader) -> None:
         """Compare and exchange, user by user; read on for those that are not even, a few times."""
         pending = sorted(self._users)
-        if self._switches:
+        if self._order.exchanges:
             await self._copies.note_switch(await self._log.done())
         for turn in range(_ROUNDS):
-            moment = _Round(await self._log.places(), hurried=self._switches and turn >= _PATIENT_ROUNDS)
+            moment = _Round(await self._log.places(), hurried=self._order.exchanges and turn >= _PATIENT_ROUNDS)
             await self._look(pending, moment)
             pending = sorted(moment.pending)
             if not pending or turn == _ROUNDS - 1:
@@ -306,12 +317,13 @@ class Replay:
             else:
                 moment.pending[user] = place
                 await self._catch_up(user, live, copy, moment)
-        if self._switches:
-            for user, refusal in (await self._copies.switch(ready, moment.ends)).items():
-                if refusal is None:
-                    self._outcome.switched += 1
-                else:
-                    moment.pending[user] = Standing(refusal)
+        if self._order.exchanges:
+            refusals = await self._copies.switch(ready, moment.ends)
+            moment.pending |= {user: Standing(refusal) for user, refusal in refusals.items() if refusal is not None}
+            switched = [user for user, refusal in refusals.items() if refusal is None]
+            self._outcome.switched += len(switched)
+            if self._outbox is not None:
+                await self._outbox.publish_exchanged([told async for told in self._before.snapshots(switched)])
 
     async def _catch_up(self, user: str, live: Snapshot, copy: Snapshot, moment: "_Round") -> None:
         """Rule as the live profile was ruled since; have the log read as far as the live profile knows it."""
@@ -319,10 +331,6 @@ class Replay:
             await self._copies.follow_rules(user, live.rules, copy.rules)
         for log, position in live.positions.items():
             moment.wanted[log] = max(position + 1, moment.wanted.get(log, 0))
-
-    @property
-    def _switches(self) -> bool:
-        return self._order.switch or self._order.back
 
     def _compare(self, user: str, found: Difference) -> None:
         """Note a comparison; of a user that was compared before, the newer one stands."""

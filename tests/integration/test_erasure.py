@@ -15,6 +15,7 @@ from streams.demo.stack import running_stack
 from streams.erasure import look_again
 from streams.events import Command, CommandKind, Comment, CommentKind
 from streams.intake import Placed
+from streams.letters import sweep
 from streams.observer import Recorder
 from streams.pipeline import CommandHandler, ProfileHandler
 from streams.reading import CommentReader, TextReader
@@ -22,6 +23,11 @@ from tests.fakes import KeywordExtractor
 
 START = 1_795_000_000_000_000
 MINUTE = 60 * 10**6
+
+
+def command(user, minute, kind, interest=None):
+    at = START + minute * MINUTE
+    return Command(event_id="k", user_id=user, occurred_at=at, command=kind, interest=interest)
 
 
 class Copy:
@@ -33,8 +39,12 @@ class Copy:
         self.ledger = Ledger(redis, 60)
         reader = CommentReader(TextReader(LedgerExtractor(KeywordExtractor(), self.ledger), Recorder()))
         self.comments = ProfileHandler(reader.observe, self.store, ledger=self.ledger)
-        self.commands = CommandHandler(self.store, self.ledger)
+        self.commands = CommandHandler(self.store, self.ledger, self.take_letters_back)
+        self.swept = []
         self.offset = 0
+
+    async def take_letters_back(self, users):
+        self.swept.append(users)
 
     async def write(self, user, text, minute):
         self.offset += 1
@@ -50,8 +60,7 @@ class Copy:
             await self.comments.write("comments/0", await self.comments.read(placed))
 
     async def forget(self, user, minute):
-        command = Command(event_id="k", user_id=user, occurred_at=START + minute * MINUTE, command=CommandKind.FORGET)
-        await self.commands.write("commands/0", [command])
+        await self.commands.write("commands/0", [command(user, minute, CommandKind.FORGET)])
 
     async def readings(self, user):
         return (await self.ledger.search(user)).owned
@@ -87,18 +96,30 @@ async def test_a_comment_that_comes_after_its_user_was_forgotten_leaves_no_readi
     assert len(await copy.readings("ann")) == 1
 
 
-@pytest.mark.parametrize("dies_in", ["ledger", "store"])
+async def test_the_letters_of_all_whom_a_batch_forgets_are_taken_back_at_once(copy):
+    forget, mute = CommandKind.FORGET, CommandKind.MUTE
+    await copy.commands.write("commands/0", [command("bob", 1, mute, "cats")])
+    assert copy.swept == []
+    batch = [command("ann", 1, forget), command("bob", 2, mute, "opera"), command("cyd", 3, forget)]
+    await copy.commands.write("commands/0", [*batch, command("ann", 4, forget)])
+    assert copy.swept == [{"ann", "cyd"}]
+
+
+@pytest.mark.parametrize("dies_in", ["ledger.forget", "store.forget", "commands._take_letters_back"])
 async def test_a_worker_that_dies_between_the_steps_ends_the_same(copy, monkeypatch, dies_in):
     async def die(*_):
         raise ConnectionError
 
     await copy.write("ann", "my cats", 0)
+    part, step = dies_in.split(".")
     with monkeypatch.context() as patched:
-        patched.setattr(getattr(copy, dies_in), "forget", die)
+        patched.setattr(getattr(copy, part), step, die)
         with pytest.raises(ConnectionError):
             await copy.forget("ann", 3)
-    for _ in range(2):
+    assert copy.swept == []
+    for n in (1, 2):
         await copy.forget("ann", 3)
+        assert copy.swept == [{"ann"}] * n
         assert await copy.readings("ann") == []
         assert set(await copy.store.keys_of("ann")) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
 
@@ -111,12 +132,17 @@ def test_a_worker_that_reads_the_command_from_kafka_does_it_whichever_topic_it_r
         for user, written in texts.items()
         for n, text in enumerate(written)
     ]
-    command = {"event_id": "k", "user_id": "ann", "occurred_at": at + 1, "command": "forget"}
+    rejected = [{"event_id": user, "user_id": user, "occurred_at": at, "action": "frowned at"} for user in texts]
+    forget = {"event_id": "k", "user_id": "ann", "occurred_at": at + 1, "command": "forget"}
     path = tmp_path / "events.jsonl"
-    path.write_text("\n".join(json.dumps(event) for event in [*comments, command]))
     with running_stack({}) as stack:
-        wait_until_done(stack, publish_file(path, stack.settings), lambda *_: None)
+        done = 0
+        for events in ([*rejected, comments[0]], [*comments[1:], forget]):
+            path.write_text("\n".join(json.dumps(event) for event in events))
+            done += publish_file(path, stack.settings)
+            wait_until_done(stack, done, lambda *_: None)
         found = asyncio.run(look_again(stack.settings, "ann"))
         assert set(found.left) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
         assert (found.holding, found.readings) == ([], [])
         assert asyncio.run(look_again(stack.settings, "bob")).holding
+        assert [sweep(stack.settings, {user}, take_back=False).found for user in ("ann", "bob")] == [0, 1]

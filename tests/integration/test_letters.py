@@ -1,14 +1,17 @@
 """Dead letters of a user are taken back: found whoever names them, replayed no more, everybody else's untouched."""
 
+import asyncio
 import base64
 import json
 import os
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from inference.extraction import Passage
@@ -19,7 +22,7 @@ from profiles.policy import Policy
 from profiles.store import ProfileStore
 from streams import letters
 from streams.events import DEAD_LETTERS_TOPIC, Reason
-from streams.letters import is_of, letter_key, letter_of, sweep
+from streams.letters import belongs_to, letter_key, letter_of, sweep, sweep_in_thread
 from streams.replay.dead_letters import replay_dead_letters
 from streams.settings import load_settings
 from streams.topics import ensure_topics
@@ -59,22 +62,23 @@ OTHERS = [
     letter(b'{"user_id": "annabel", "text": "cut o'),
     letter(b'{"item_id": "ann", "kind": "x"}', b"ann", topic=ITEMS),
     letter(b""),
+    letter(b'{"user_id": ["ann"]}', b"\xff"),
 ]
 
 
 @pytest.mark.parametrize("value", THEIRS)
 def test_a_letter_is_its_users_by_key_by_name_or_where_it_cannot_be_read_by_the_id_in_it(value):
-    assert is_of(letter_of(value), "ann")
+    assert belongs_to({"ann", "nobody"})(letter_of(value))
 
 
 @pytest.mark.parametrize("value", OTHERS)
 def test_a_letter_of_another_user_or_an_item_is_not(value):
-    assert not is_of(letter_of(value), "ann")
+    assert not belongs_to({"ann", "nobody"})(letter_of(value))
 
 
 def test_an_id_beyond_ascii_is_found_in_what_cannot_be_read():
-    assert is_of(letter_of(letter('{"user_id": "小雨", '.encode())), "小雨")
-    assert is_of(letter_of(letter(rb'{"user_id": "\u5c0f\u96e8", ')), "小雨")
+    assert belongs_to({"小雨"})(letter_of(letter('{"user_id": "小雨", '.encode())))
+    assert belongs_to({"小雨"})(letter_of(letter(rb'{"user_id": "\u5c0f\u96e8", ')))
 
 
 @pytest.fixture
@@ -108,11 +112,11 @@ def test_what_is_taken_back_is_not_replayed(settings, ann):
         settings,
         [*theirs, (letter_key(CLICKS, 0, 99), letter(event_of("bob"))), (b"legacy", letter(b"", ann.encode()))],
     )
-    counted = sweep(settings, ann, take_back=False)
+    counted = sweep(settings, {ann}, take_back=False)
     assert (counted.found, counted.without_key) == (21, 0)
-    assert sweep(settings, ann).found == 21
-    assert sweep(settings, ann, take_back=False).found == 0
-    assert sweep(settings, ann).found == 0
+    assert sweep(settings, {ann}).found == 21
+    assert sweep(settings, {ann}, take_back=False).found == 0
+    assert sweep(settings, {ann}).found == 0
     assert replay_dead_letters(settings, Reason.POISON, dry_run=True).sent == 1
 
 
@@ -121,8 +125,8 @@ def test_a_sweep_that_was_cut_off_ends_when_it_is_repeated(settings, ann, monkey
     with monkeypatch.context() as patched:
         take_back = letters._take_back
         patched.setattr(letters, "_take_back", lambda settings, places: take_back(settings, places[:2]))
-        sweep(settings, ann)
-    assert sweep(settings, ann).found == 2
+        sweep(settings, {ann})
+    assert sweep(settings, {ann}).found == 2
     assert replay_dead_letters(settings, Reason.POISON, dry_run=True).sent == 0
 
 
@@ -130,9 +134,57 @@ def test_a_letter_that_is_written_again_after_it_was_taken_back_stands(settings,
     key, value = letter_key(CLICKS, 0, 1), letter(event_of(ann))
     for _ in range(2):
         publish(settings, [(key, value)])
-        assert sweep(settings, ann, take_back=False).found == 1
+        assert sweep(settings, {ann}, take_back=False).found == 1
         assert replay_dead_letters(settings, Reason.POISON, dry_run=True).sent == 1
-        sweep(settings, ann)
+        sweep(settings, {ann})
+
+
+async def test_one_sweep_takes_back_the_letters_of_several_users(settings, ann):
+    users = {ann, f"{ann}-too"}
+    owners = [*users, "bob"]
+    publish(settings, [(letter_key(CLICKS, 0, n), letter(event_of(user), offset=n)) for n, user in enumerate(owners)])
+    await sweep_in_thread(settings, users)
+    assert sweep(settings, users, take_back=False).found == 0
+    assert replay_dead_letters(settings, Reason.POISON, dry_run=True).sent == 1
+
+
+async def test_without_a_topic_of_letters_there_is_nothing_to_take_back(own_broker, ann):
+    await sweep_in_thread(load_settings(kafka_bootstrap=own_broker.bootstrap), {ann})
+
+
+def test_brokers_that_fall_silent_end_a_sweep(own_broker, ann, monkeypatch):
+    settings = load_settings(kafka_bootstrap=own_broker.bootstrap)
+    ensure_topics(settings)
+    publish(settings, [(b"k", letter(event_of(ann)))])
+    monkeypatch.setattr(letters, "_SILENT_SECONDS", 1.0)
+    open_consumer = letters.open_consumer
+
+    def then_silence(*arguments):
+        opened = open_consumer(*arguments)
+        own_broker.kill()
+        return opened
+
+    monkeypatch.setattr(letters, "open_consumer", then_silence)
+    with pytest.raises(KafkaError):
+        sweep(settings, {ann})
+
+
+async def test_a_sweep_that_nobody_waits_for_any_more_ends(settings, ann, monkeypatch):
+    polled, ended = threading.Event(), threading.Event()
+
+    def endless(settings, users, *, progress):
+        try:
+            while True:
+                progress(0, 1)
+                polled.set()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(letters, "sweep", endless)
+    sweeping = asyncio.create_task(sweep_in_thread(settings, {ann}))
+    await asyncio.to_thread(polled.wait, 10)
+    sweeping.cancel()
+    assert await asyncio.to_thread(ended.wait, 10)
 
 
 async def test_forget_takes_everything_and_its_receipt_is_checked_by_a_second_scan(settings, ann, redis_url):

@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from redis import Redis
 
@@ -33,6 +34,7 @@ from tests.stream import mixed_events
 EVENTS = 400
 USERS = 12
 START_MS = 1_796_000_000_000
+LASTING_LIKES = ("like", "lasting")
 
 
 @dataclass
@@ -94,6 +96,25 @@ class Ground:
             member.decode(): weight_at(score, self.at * 1000, half_life)
             for member, score in self.redis.zrange(key, 0, -1, withscores=True)
         }
+
+    def told(self, user):
+        """What was published of the exchanges of a user's profile: moment and lasting likes of each."""
+        topic = "penchant.profile-updates.v1"
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.environment["PENCHANT_KAFKA_BOOTSTRAP"], consumer_timeout_ms=2000
+        )
+        consumer.assign([TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)])
+        consumer.seek_to_beginning()
+        updates = [json.loads(record.value) for record in consumer if record.key == user.encode()]
+        consumer.close()
+        return [
+            (
+                round(datetime.fromisoformat(update["at"]).timestamp() * 1_000_000),
+                {c["interest"]: c["weight"] for c in update["changes"] if (c["stance"], c["horizon"]) == LASTING_LIKES},
+            )
+            for update in updates
+            if update["events"] == 0
+        ]
 
     @contextlib.contextmanager
     def worker(self):
@@ -209,6 +230,26 @@ def test_a_wrong_profile_is_found_mended_and_brought_back_with_what_came_since(g
     assert (again[tampered], again[later]) == pytest.approx((2 * right[tampered], mended[later]), rel=0.01)
     assert ground.rebuild(user, switch=True).switched == 1
     assert ground.rebuild(user).identical == 1
+
+
+def test_caches_are_told_what_an_exchanged_profile_says_and_what_is_gone(ground, monkeypatch):
+    user = "user 9"
+    ground.redis.zadd(keys.interests(user, "like", "lasting"), {"nonsense": ground.at * 1000})
+    wrong = ground.likes(user)
+    assert ground.rebuild(user).switched == 0
+    assert ground.told(user) == []
+
+    for order, expected in (({"switch": True}, {"nonsense": 0.0}), ({"back": True}, wrong)):
+        assert ground.rebuild(user, **order).switched == 1
+        at, likes = ground.told(user)[-1]
+        fading = weight_at(at, ground.at * 1000, HALF_LIVES_US["lasting"])
+        faded = {interest: weight * fading for interest, weight in likes.items()}
+        assert faded == pytest.approx(ground.likes(user) | expected)
+    assert len(ground.told(user)) == 2
+
+    monkeypatch.setitem(ground.environment, "PENCHANT_PROFILE_UPDATES", "false")
+    assert ground.rebuild(user, switch=True).switched == 1
+    assert len(ground.told(user)) == 2
 
 
 def test_who_was_never_switched_has_nothing_to_go_back_to(ground):
