@@ -17,7 +17,8 @@ from yarl import URL
 
 from .connections import kafka_options
 from .lanes import Lanes
-from .record_batches import Lag, Partition
+from .observer import Lag
+from .record_batches import Partition
 from .settings import Settings
 from .transport import RecordBatchTransport
 

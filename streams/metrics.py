@@ -28,12 +28,12 @@ from .observer import (
     EventsClamped,
     EventsRejected,
     InFlight,
+    Lag,
     LagsMeasured,
     Observed,
     StageTimed,
     TextsRead,
 )
-from .record_batches import Lag, Partition
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FRESHNESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -146,7 +146,7 @@ class Metrics:
         if batch.evicted:
             self._evicted.inc(batch.evicted)
 
-    def _show_lags(self, lags: Mapping[Partition, Lag]) -> None:
+    def _show_lags(self, lags: Mapping[tuple[str, int], Lag]) -> None:
         self._lag_records.clear()
         self._lag_seconds.clear()
         for (topic, partition), lag in lags.items():

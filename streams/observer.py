@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from .record_batches import Lag, Partition
-
 
 @dataclass(frozen=True, slots=True)
 class BatchApplied:
@@ -53,10 +51,18 @@ class StageTimed:
 
 
 @dataclass(frozen=True, slots=True)
-class LagsMeasured:
-    """How far behind the partitions are that this worker has now; what it had before is no longer its own."""
+class Lag:
+    """How far behind a partition is: records that are not done, and the age in seconds of the oldest one polled."""
 
-    lags: Mapping[Partition, Lag]
+    records: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LagsMeasured:
+    """How far behind the partitions (topic, number) are that this worker has now: what it had before is not its own."""
+
+    lags: Mapping[tuple[str, int], Lag]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
 
+from .observer import Lag
+
 Partition = tuple[str, int]
 """Topic and partition number."""
 
@@ -28,14 +30,6 @@ class RecordBatch:
     def end(self) -> int:
         """The offset after the last record: what is committed once the batch is done."""
         return int(self.records[-1].offset) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Lag:
-    """How far behind a partition is: records that are not done, and the age in seconds of the oldest one polled."""
-
-    records: int
-    seconds: float
 
 
 class _Delivery:

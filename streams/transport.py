@@ -16,8 +16,9 @@ import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from .observer import Lag
 from .outage_log import OUTAGE
-from .record_batches import Deliveries, Lag, Partition, RecordBatch
+from .record_batches import Deliveries, Partition, RecordBatch
 
 _log = structlog.get_logger()
 

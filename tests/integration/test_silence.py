@@ -119,7 +119,7 @@ def spoken(tmp_path_factory):
             redis.kill()
             producer.send("penchant.comments.v1", comment("late", text=f"{SAID} in an outage"), SAID.encode())
             producer.close()
-            _wait(lambda: "batch_waits" in errors.read_text())
+            _wait(lambda: "batches_wait" in errors.read_text())
             redis.start()
             _wait(lambda: stack.done() >= sent + 1)
             metrics = httpx2.get(f"{web}/metrics").text
@@ -140,7 +140,7 @@ def _wait(condition):
 
 def test_all_paths_were_taken(spoken):
     assert "event_crashed_the_code" in spoken["log"]
-    assert "batch_went_through" in spoken["log"]
+    assert "batches_wait_no_more" in spoken["log"]
     assert spoken["profiles"] == [f"pen:1:{{u-{SAID}}}:why"]
     for reason in ("invalid_json", "unknown_value", "bad_time", "wrong_type", "too_large", "poison", "unknown_item"):
         assert f'reason="{reason}"' in spoken["metrics"], reason

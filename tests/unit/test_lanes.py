@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 
 from streams import lanes as module
 from streams.lanes import Lanes, Troubles
-from streams.record_batches import Deliveries, Lag, RecordBatch
+from streams.observer import Lag
+from streams.record_batches import Deliveries, RecordBatch
 from tests.fakes import Clock
 
 

@@ -17,11 +17,11 @@ from streams.observer import (
     EventsClamped,
     EventsRejected,
     InFlight,
+    Lag,
     LagsMeasured,
     StageTimed,
     TextsRead,
 )
-from streams.record_batches import Lag
 
 PROMTOOL = shutil.which("promtool")
 CLICKS = "penchant.clicks.v1"
