@@ -1,4 +1,4 @@
-"""Clauses of a text: a comment may praise one thing and damn another, and contrast markers part the two."""
+"""Clauses of a text: a comment may praise one thing and damn another, and a marker or a pause parts the two."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ _MARKER = re.compile(
     r"|(?<![a-z])(?:but|however|whereas|while|though|although|yet|unlike|except|instead|meanwhile|on the other hand|"
     r"can't stand|rather than|compared to|compared with|as for)(?![a-z])"
 )
+_STOP = re.compile(r"[。！？!?；;\n~～…]|\. ")
 _PAUSE = re.compile(r"[。！？!?；;，,\n]|\. ")
 _TRAILING = "。！？!?. ~～…，,😂😭🤣"
 _MIN_CHARACTERS = 4
@@ -32,13 +33,23 @@ def closing(text: str) -> str:
 
 
 def halves(text: str) -> tuple[Clause, Clause] | None:
-    """The two sides of the contrast in a text, or None where there is no contrast to see.
+    """The two sides of the contrast that a marker shows in a text, or None where there is no marker.
 
-    The cut is the contrast marker nearest to the middle; without a marker, nothing is cut.
+    The cut is the marker nearest to the middle.
     """
-    cuts = [m.start() for m in _MARKER.finditer(shadow(text))]
-    cuts = [c for c in cuts if min(c, len(text) - c) >= _MIN_CHARACTERS]
-    if not cuts:
+    return _cut(text, [m.start() for m in _MARKER.finditer(shadow(text))])
+
+
+def sides(text: str) -> tuple[Clause, Clause] | None:
+    """The two parts of a text that is known to hold a contrast: at a marker, else a full stop, else a comma."""
+    stops, pauses = ([m.end() for m in mark.finditer(text)] for mark in (_STOP, _PAUSE))
+    return halves(text) or _cut(text, stops) or _cut(text, pauses)
+
+
+def _cut(text: str, places: list[int]) -> tuple[Clause, Clause] | None:
+    """The text cut at the place nearest to its middle, if any leaves enough on both sides."""
+    places = [place for place in places if min(place, len(text) - place) >= _MIN_CHARACTERS]
+    if not places:
         return None
-    cut = min(cuts, key=lambda c: abs(c - len(text) / 2))
+    cut = min(places, key=lambda place: abs(place - len(text) / 2))
     return Clause(text[:cut], 0, cut), Clause(text[cut:], cut, len(text))

@@ -8,7 +8,8 @@ from profiles.model import Stance
 
 _NEGATION = re.compile(
     r"(?:不|没|別|别|未|无|毫无|莫|甭)(?:是|会|有|太|很|怎么|觉得|能|再|那么|想|要)?$"
-    r"|(?:\bnot|n['’]?t|\bno|\bnever|\bhardly|\bwithout|\bnothing|\bless|\bcannot)\s+(?:\w+\s+){0,2}$"
+    r"|(?:\bnot|n't|\b(?:do|does|did|is|was|are|were|wo|ca|could|would|should)nt|\bno|\bnever|\bhardly|\bwithout|\bnothing"
+    r"|\bless|\bcannot)\s+(?:\w+\s+){0,2}$"
 )
 _QUESTION = re.compile(
     r"[?？]|(?:吗|呢|么|嘛)(?:$|[\s。！，,])|怎么|如何|哪个|哪家|哪款|哪里|哪儿|什么|有没有|求推荐"
@@ -67,6 +68,15 @@ def cues(text: str) -> dict[str, float]:
         if count := len(pattern.findall(folded)):
             found[name] = float(min(count, 3))
     return found
+
+
+def worded_stance(text: str) -> Stance | None:
+    """The stance that all words of praise and blame in a text agree on; None where there are none, or of both."""
+    found = cues(text)
+    praise, blame = found.keys() & {"like", "not_dislike"}, found.keys() & {"dislike", "not_like"}
+    if bool(praise) == bool(blame):
+        return None
+    return Stance.LIKE if praise else Stance.DISLIKE
 
 
 def plain_stance(text: str) -> Stance | None:

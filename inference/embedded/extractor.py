@@ -1,7 +1,7 @@
 """The embedded tier: interests of a text with no GPU, no network and no other process."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +12,10 @@ import numpy as np
 
 from inference.batching import Batcher
 from inference.embedded.candidates import Candidate
-from inference.embedded.clauses import Clause, halves
+from inference.embedded.clauses import Clause, halves, sides
 from inference.embedded.commands import without_commands
 from inference.embedded.concepts import LexiconFeatures
-from inference.embedded.cues import plain_stance
+from inference.embedded.cues import plain_stance, worded_stance
 from inference.embedded.encoder import Encoder, encode_with_closings
 from inference.embedded.head import STANCES, Head, interest_features, text_features
 from inference.embedded.linear import Array, softmax
@@ -29,28 +29,24 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _BATCH = 32
-_OPPOSITE = {frozenset((Stance.LIKE, Stance.DISLIKE))}
-_SPLIT_BAR = 0.55
+_LIKE, _DISLIKE = STANCES.index(Stance.LIKE), STANCES.index(Stance.DISLIKE)
 _PLAIN_WORDS = 2.0
 LIKELY = 6
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the head says about one piece of text: chance of an interest, concepts and stances by likelihood.
+    """What the head says about one piece of text: concepts and stances by likelihood, and how likely it holds any.
 
+    ``contrast`` is the chance of two interests, one praised and one damned.
     ``plain`` where a concept is named and a stance said in so many words: that is never chatter.
     """
 
     interest: float
+    contrast: float
     concepts: Array
     stances: Array
     plain: bool
-
-    @property
-    def stance(self) -> Stance:
-        """The likeliest stance."""
-        return STANCES[int(self.stances.argmax())]
 
 
 class EmbeddedExtractor:
@@ -91,11 +87,15 @@ class EmbeddedExtractor:
     def read(self, passages: Sequence[Passage]) -> list[tuple[Interest, ...]]:
         """The interests of each passage, in the calling thread. What a text commands its reader is not read."""
         passages = [p if p.item else replace(p, text=without_commands(p.text)) for p in passages]
-        worthy = {p.text for p in passages if p.item or worth_reading(p.text) is None}
-        parts = {t: halves(t) for t in worthy}
-        pieces = list(dict.fromkeys([*worthy, *(p.text for pair in parts.values() if pair for p in pair)]))
-        readings = dict(zip(pieces, self.readings(pieces), strict=True))
-        return [self._interests(p, readings, parts[p.text]) if p.text in parts else () for p in passages]
+        worthy = list({p.text for p in passages if p.item or worth_reading(p.text) is None})
+        wholes = dict(zip(worthy, self.readings(worthy), strict=True))
+        cut = {t: sides(t) if wholes[t].contrast > self._head.contrast_bar else _in_so_many_words(t) for t in worthy}
+        pairs = {text: pair for text, pair in cut.items() if pair is not None}
+        pieces = list({part.text for pair in pairs.values() for part in pair})
+        parts = dict(zip(pieces, self.readings(pieces), strict=True))
+        return [
+            self._interests(p, wholes[p.text], pairs.get(p.text), parts) if p.text in wholes else () for p in passages
+        ]
 
     async def likely(self, text: str) -> tuple[str, ...]:
         """Slugs of the concepts that a text, or a side of the contrast in it, is likeliest about."""
@@ -122,27 +122,23 @@ class EmbeddedExtractor:
         concepts = softmax(self._head.concepts.scores(vectors, lexicon))
         inputs = text_features(texts, self._head.concepts.centered(vectors), self._head.concepts.centered(closings))
         stances = _leaning(self._head.stance.probabilities(inputs), texts)
-        interest = self._head.interest.probabilities(interest_features(inputs, concepts, lexicon))[:, 1]
+        interest = self._head.interest.probabilities(interest_features(inputs, concepts, lexicon))[:, 1].tolist()
+        contrast = self._head.contrast.probabilities(inputs)[:, 1].tolist()
         plain = [plain_stance(t) is not None and bool(self._taxonomy.mentions(t)) for t in texts]
-        return [Reading(float(i), *rest) for i, *rest in zip(interest, concepts, stances, plain, strict=True)]
+        return list(map(Reading, interest, contrast, concepts, stances, plain))
 
     def _interests(
-        self, passage: Passage, readings: dict[str, Reading], pair: tuple[Clause, Clause] | None
+        self, passage: Passage, whole: Reading, pair: tuple[Clause, Clause] | None, parts: Mapping[str, Reading]
     ) -> tuple[Interest, ...]:
-        text = passage.text
-        whole = readings[text]
         if whole.interest < self._head.interest_bar and not (whole.plain or passage.item):
             return ()
         if pair is not None:
-            sides = [readings[p.text] for p in pair]
-            if _opposed(sides):
-                spans = [(p.start, p.end) for p in pair]
-                named = self._head.entities.best(text, self._words, spans)
-                return tuple(
-                    self._interest(_blended(whole, side), side.stances, found)
-                    for side, found in zip(sides, named, strict=True)
-                )
-        (found,) = self._head.entities.best(text, self._words, [(0, len(text))])
+            one, other = (parts[clause.text] for clause in pair)
+            concepts = [_blended(whole, side) for side in (one, other)]
+            if concepts[0].argmax() != concepts[1].argmax() or worded_stance(passage.text) is None:
+                named = self._head.entities.best(passage.text, self._words, [(c.start, c.end) for c in pair])
+                return tuple(map(self._interest, concepts, _opposite(one, other), named))
+        (found,) = self._head.entities.best(passage.text, self._words, [(0, len(passage.text))])
         return (self._interest(whole.concepts, whole.stances, found),)
 
     def _interest(self, concepts: Array, stances: Array, found: tuple[Candidate, float] | None) -> Interest:
@@ -178,9 +174,20 @@ def _leaning(stances: Array, texts: Sequence[str]) -> Array:
     return softmax(np.log(stances + 1e-9) + leaning)
 
 
-def _opposed(sides: Sequence[Reading]) -> bool:
-    """Whether both sides hold an interest and one praises what the other damns."""
-    return frozenset(s.stance for s in sides) in _OPPOSITE and all(s.stances.max() > _SPLIT_BAR for s in sides)
+def _in_so_many_words(text: str) -> tuple[Clause, Clause] | None:
+    """The sides of a contrast that has a marker, and words of praise on one side and of blame on the other."""
+    pair = halves(text)
+    worded = {worded_stance(clause.text) for clause in pair or ()}
+    return pair if worded == {Stance.LIKE, Stance.DISLIKE} else None
+
+
+def _opposite(one: Reading, other: Reading) -> tuple[Array, Array]:
+    """The stances of two sides of which one praises and the other damns: which is which both have a say in."""
+    praised = one.stances[_LIKE] * other.stances[_DISLIKE]
+    damned = one.stances[_DISLIKE] * other.stances[_LIKE]
+    stances = np.zeros((2, len(STANCES)), np.float32)
+    stances[0, [_LIKE, _DISLIKE]] = stances[1, [_DISLIKE, _LIKE]] = np.array([praised, damned]) / (praised + damned)
+    return stances[0], stances[1]
 
 
 def _blended(whole: Reading, side: Reading) -> Array:

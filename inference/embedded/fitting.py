@@ -21,7 +21,7 @@ from inference.preparation import prepare, shadow
 from inference.taxonomy import Taxonomy
 
 _ANY_OF = (1.0, 0.7, 0.5, 0.4)
-_ENTITY_BAR = -0.5
+_ENTITY_BAR = -1.0
 
 Row = Mapping[str, Any]
 
@@ -153,6 +153,8 @@ class Trainer:
             for gold in row["gold"]:
                 target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
         stance = fit_softmax(inputs[with_interest], targets, decay=3e-4, steps=300, rate=0.05)
+        two = np.eye(2, dtype=np.float32)[[int(len(r["gold"]) > 1) for r in read]]
+        contrast = fit_softmax(inputs[with_interest], two, decay=3e-4, steps=200, rate=0.05)
         held_out = self._held_out_concepts(rows, vectors, names)
         lexicon = LexiconFeatures(self.taxonomy, self.lexicon, concepts.trust).matrix([r["text"] for r in rows])
         interest = fit_softmax(
@@ -160,7 +162,7 @@ class Trainer:
             np.eye(2, dtype=np.float32)[with_interest.astype(int)],
             decay=1e-3,
         )
-        return Head("0", concepts, stance, interest, self.entities(read), 0.5, Calibration())
+        return Head("0", concepts, stance, interest, contrast, self.entities(read), 0.5, 0.5, Calibration())
 
     def likely(self, rows: Sequence[Row], head: Head, folds: int = 4) -> list[tuple[str, ...]]:
         """What is likely in each row to a concept head that has not seen it, all else as in ``head``."""

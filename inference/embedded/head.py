@@ -45,8 +45,10 @@ class Head:
     concepts: ConceptHead
     stance: Softmax
     interest: Softmax
+    contrast: Softmax
     entities: EntityHead
     interest_bar: float
+    contrast_bar: float
     calibration: Calibration
 
     @staticmethod
@@ -69,8 +71,10 @@ class Head:
             ),
             stance=Softmax(part["stance_weights"], part["stance_bias"]),
             interest=Softmax(part["interest_weights"], part["interest_bias"]),
+            contrast=Softmax(part["contrast_weights"], part["contrast_bias"]),
             entities=EntityHead(part["entity_weights"], facts["entity_bar"]),
             interest_bar=facts["interest_bar"],
+            contrast_bar=facts["contrast_bar"],
             calibration=Calibration(*facts["calibration"]),
         )
 
@@ -81,6 +85,7 @@ class Head:
             "trust": {name: round(value, 3) for name, value in self.concepts.trust.items()},
             "entity_bar": self.entities.bar,
             "interest_bar": self.interest_bar,
+            "contrast_bar": self.contrast_bar,
             "calibration": [self.calibration.slope, self.calibration.offset],
         }
         parts: dict[str, Array] = {
@@ -93,13 +98,15 @@ class Head:
             "stance_bias": self.stance.bias,
             "interest_weights": self.interest.weights,
             "interest_bias": self.interest.bias,
+            "contrast_weights": self.contrast.weights,
+            "contrast_bias": self.contrast.bias,
             "entity_weights": self.entities.weights,
         }
         return {name: array.astype(np.float16) for name, array in parts.items()} | {"facts": json.dumps(facts)}
 
 
 def text_features(texts: Sequence[str], centered: Array, closings: Array) -> Array:
-    """(texts, inputs) for the stance classifier: the vectors of all and of the last clause, cues, words."""
+    """(texts, inputs) for stance and contrast: the vectors of all and of the last clause, cues, words."""
     return np.hstack([centered, closings, np.stack([hashed(_word_features(t), TEXT_SLOTS) for t in texts])])
 
 
