@@ -114,8 +114,9 @@ def interests(answer: Answer, named: Callable[[str], Concept | None], confidence
 
 
 def confidences(output: str, answer: Answer, tokens: Sequence[tuple[int, float]], default: float) -> list[float]:
-    """How probable the model held each finding: the product of the probabilities of its tokens.
+    """How probable the model held concept and stance of each finding: the product of the probabilities of their tokens.
 
+    The entity's are left out: it says how the interest is called, not whether it is there.
     ``tokens`` are the bytes that each token stands for, counted, and its log probability, in order; where they do not
     add up to the answer, every finding gets ``default``.
     """
@@ -126,7 +127,8 @@ def confidences(output: str, answer: Answer, tokens: Sequence[tuple[int, float]]
     places = list(_places(tokens))
     made = []
     for found in answer.found:
-        start, end = (len(output[:at].encode()) for at in (found.start, found.end))
+        concept = max(output.rfind('"c"', found.start, found.end), found.start)
+        start, end = (len(output[:at].encode()) for at in (concept, found.end))
         made.append(math.exp(sum(logprob for at, logprob in places if start <= at < end)))
     return made
 

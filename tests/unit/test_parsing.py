@@ -72,16 +72,16 @@ def test_a_concept_is_known_by_slug_name_or_alias():
     assert (unknown.concept, unknown.concept_id) == ("no such thing", "")
 
 
-def test_confidence_is_the_probability_of_the_finding():
+def test_confidence_is_the_probability_of_concept_and_stance():
     output = '[{"e":"刘","c":"law","s":"like"},{"e":"","c":"music","s":"like"}]'
     answer = parse(output)
-    second = len(output[: answer.found[1].start].encode())
+    second = len(output[: output.index('"c":"music"')].encode())
     tokens = [(second, math.log(0.5)), (len(output.encode()) - second, math.log(0.25))]
-    # the opening bracket and the first object are one token here: it begins before the object, and says nothing of it
+    # all before the second concept is one token here: it begins before the first one, and says nothing of it
     assert parsing.confidences(output, answer, tokens, 0.8) == [1.0, pytest.approx(0.25)]
     one_each = [(1, math.log(0.99))] * len(output.encode())
     sure = parsing.confidences(output, answer, one_each, 0.8)
-    assert sure[0] == pytest.approx(0.99 ** len('{"e":"刘","c":"law","s":"like"}'.encode()))
+    assert sure[0] == pytest.approx(0.99 ** len(b'"c":"law","s":"like"}')), "the entity has no say"
 
 
 def test_confidence_without_probabilities_is_the_default():
