@@ -11,8 +11,8 @@ R = TypeVar("R")
 class Batcher(Generic[A, R]):
     """Asks ``answer`` for all that has been asked while it was busy with the questions before, ``most`` at once.
 
-    ``answer`` gives one result an argument, in order. What it raises is raised to all that asked together.
-    Used from one event loop.
+    ``answer`` gives one result an argument, in order. What it raises is raised to all that asked together; where it is
+    cancelled, so is all that waits. Used from one event loop.
     """
 
     def __init__(self, answer: Callable[[Sequence[A]], Awaitable[Sequence[R]]], most: int) -> None:
@@ -36,16 +36,20 @@ class Batcher(Generic[A, R]):
                 await self._settle(batch)
         finally:
             self._at_work = None
+            for _, future in self._waiting:
+                future.cancel()
 
     async def _settle(self, batch: Sequence[tuple[A, asyncio.Future[R]]]) -> None:
         asked = [(argument, future) for argument, future in batch if not future.done()]  # some have given up
         try:
             results = await self._answer([argument for argument, _ in asked]) if asked else []
+            for (_, future), result in zip(asked, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
         except Exception as error:  # noqa: BLE001 - it belongs to those that asked
             for _, future in asked:
                 if not future.done():
                     future.set_exception(error)
-            return
-        for (_, future), result in zip(asked, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+        finally:
+            for _, future in asked:
+                future.cancel()  # does nothing where it has its answer

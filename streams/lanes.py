@@ -82,9 +82,8 @@ class Troubles:
 
     async def pause(self, seconds: float) -> None:
         """Wait that long, or until a batch that had failed gets through: then the others need wait no longer."""
-        back = self._back
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(back.wait(), seconds)
+            await asyncio.wait_for(self._back.wait(), seconds)
 
     def settle(self, batch: RecordBatch, *, through: bool) -> None:
         """A batch got through, or was given up to come again."""

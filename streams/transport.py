@@ -71,13 +71,8 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
         Kafka is asked where the logs end: fetches would not tell of a topic that is not polled. Raises KafkaError.
         """
         ends = await self._thread.highwaters(*map(driver.ensure_aiokafka_TP, self.assignment()))
-        lags = {
-            (tp.topic, tp.partition): self._deliveries.lag(
-                (tp.topic, tp.partition), end, self._committed_offset.get(TP(*tp)), now
-            )
-            for tp, end in ends.items()
-        }
-        return {place: lag for place, lag in lags.items() if lag is not None}
+        known = ((tp, self._deliveries.lag(tp, end, self._committed_offset.get(tp), now)) for tp, end in ends.items())
+        return {tp: lag for tp, lag in known if lag is not None}
 
     def _must_rewind(self, cause: str) -> None:
         if not self._rewind_due:

@@ -28,7 +28,7 @@ class Clause:
 def closing(text: str) -> str:
     """The last clause of a text: where people say what they think of what they told before."""
     stripped = text.rstrip(_TRAILING)
-    ends = [m.end() for m in _PAUSE.finditer(stripped)]
+    ends = _ends(_PAUSE, stripped)
     return (stripped[ends[-1] :] if ends else stripped).strip() or text
 
 
@@ -42,8 +42,11 @@ def halves(text: str) -> tuple[Clause, Clause] | None:
 
 def sides(text: str) -> tuple[Clause, Clause] | None:
     """The two parts of a text that is known to hold a contrast: at a marker, else a full stop, else a comma."""
-    stops, pauses = ([m.end() for m in mark.finditer(text)] for mark in (_STOP, _PAUSE))
-    return halves(text) or _cut(text, stops) or _cut(text, pauses)
+    return halves(text) or _cut(text, _ends(_STOP, text)) or _cut(text, _ends(_PAUSE, text))
+
+
+def _ends(mark: re.Pattern[str], text: str) -> list[int]:
+    return [found.end() for found in mark.finditer(text)]
 
 
 def _cut(text: str, places: list[int]) -> tuple[Clause, Clause] | None:

@@ -89,13 +89,16 @@ class EmbeddedExtractor:
         passages = [p if p.item else replace(p, text=without_commands(p.text)) for p in passages]
         worthy = list({p.text for p in passages if p.item or worth_reading(p.text) is None})
         wholes = dict(zip(worthy, self.readings(worthy), strict=True))
-        cut = {t: sides(t) if wholes[t].contrast > self._head.contrast_bar else _in_so_many_words(t) for t in worthy}
-        pairs = {text: pair for text, pair in cut.items() if pair is not None}
+        pairs = {text: pair for text, whole in wholes.items() if (pair := self._parted(text, whole))}
         pieces = list({part.text for pair in pairs.values() for part in pair})
         parts = dict(zip(pieces, self.readings(pieces), strict=True))
         return [
             self._interests(p, wholes[p.text], pairs.get(p.text), parts) if p.text in wholes else () for p in passages
         ]
+
+    def _parted(self, text: str, whole: Reading) -> tuple[Clause, Clause] | None:
+        """The sides of the contrast in a text, where the head or its words see one."""
+        return sides(text) if whole.contrast > self._head.contrast_bar else _in_so_many_words(text)
 
     async def likely(self, text: str) -> tuple[str, ...]:
         """Slugs of the concepts that a text, or a side of the contrast in it, is likeliest about."""

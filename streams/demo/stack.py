@@ -32,10 +32,7 @@ class Stack:
 
     def metrics(self) -> dict[str, float]:
         """The worker's metrics: name with labels, as Prometheus writes it, to value."""
-        with urllib.request.urlopen(f"{self.web}/metrics", timeout=10) as response:  # noqa: S310 - our own worker
-            lines = response.read().decode().splitlines()
-        samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
-        return {name: float(value) for name, value in samples}
+        return metrics_of(self.web)
 
     def done(self) -> int:
         """How many records have come to an end: applied, recognised as duplicates, replayed or rejected."""
@@ -48,6 +45,14 @@ class Stack:
                 if name.startswith("penchant_events_total") and any(f'outcome="{o}"' in name for o in _OUTCOMES)
             )
         )
+
+
+def metrics_of(web: str, timeout_seconds: float = 10.0) -> dict[str, float]:
+    """The metrics of the worker at that address, as :meth:`Stack.metrics`. Raises OSError where it does not answer."""
+    with urllib.request.urlopen(f"{web}/metrics", timeout=timeout_seconds) as response:  # noqa: S310 - our own worker
+        lines = response.read().decode().splitlines()
+    samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+    return {name: float(value) for name, value in samples}
 
 
 @contextmanager

@@ -10,10 +10,9 @@ import random
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from statistics import median
 from typing import Self
 
 from streams.bench.meters import resident_bytes
+from streams.demo.stack import metrics_of
 from tests.faults.crew import Crew, Hand
 from tests.faults.ground import BROKERS, Ground
 from tests.faults.plan import Fault, Kind, Schedule
@@ -79,16 +79,16 @@ class Soak:
         if lost or doubled:
             found.append(f"{lost} events lost, {doubled} doubled")
         warm = self.samples[int(len(self.samples) * _WARM_UP) :]
-        early, late = _halves([s.rss for s in warm])
+        early, late = _beginning_and_end([s.rss for s in warm])
         if late > early * _RSS_GROWTH:
             found.append(f"memory grew from {early / _MEBIBYTE:.0f} to {late / _MEBIBYTE:.0f} MiB")
-        early, late = _halves([s.p99 for s in warm if s.calm])
+        early, late = _beginning_and_end([s.p99 for s in warm if s.calm])
         if late > max(early, _LEAST_SECONDS_OF_P99) * _P99_GROWTH:
             found.append(f"p99 between the outages grew from {early:.2f} to {late:.2f} s")
         return found
 
 
-def _halves(values: Sequence[float]) -> tuple[float, float]:
+def _beginning_and_end(values: Sequence[float]) -> tuple[float, float]:
     """The medians of the first and of the last third."""
     third = max(len(values) // 3, 1)
     return (median(values[:third]), median(values[-third:])) if values else (0.0, 0.0)
@@ -122,9 +122,9 @@ class _Sampler:
         lag = 0.0
         for hand in [h for h in self._crew.hands if h.ready]:
             metrics = _metrics(hand)
-            told = _buckets(metrics)
-            counts += told - self._before.get(hand.process.pid, Counter())
-            self._before[hand.process.pid] = told or self._before.get(hand.process.pid, Counter())
+            told, before = _buckets(metrics), self._before.get(hand.process.pid, Counter())
+            counts += told - before
+            self._before[hand.process.pid] = told or before
             lag += sum(value for name, value in metrics.items() if name.startswith("penchant_consumer_lag_records"))
         rss = resident_bytes(self._veteran.process.pid)
         return Sample(time.monotonic() - self.began, rss, _quantile(counts, 0.5), _quantile(counts, 0.99), lag)
@@ -141,12 +141,9 @@ class _Sampler:
 def _metrics(hand: Hand) -> dict[str, float]:
     """A worker's metrics; none while it is frozen or going."""
     try:
-        with urllib.request.urlopen(f"{hand.web()}/metrics", timeout=1) as response:  # noqa: S310 - our own worker
-            lines = response.read().decode().splitlines()
+        return metrics_of(hand.web(), 1.0)
     except OSError:
         return {}
-    samples = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
-    return {name: float(value) for name, value in samples}
 
 
 def _buckets(metrics: Mapping[str, float]) -> Counter[float]:
@@ -219,7 +216,7 @@ def soak(
 def _judged(sample: Sample, outages: Sequence[tuple[float, float]], every: float) -> Sample:
     """A look's latencies are those since the look before it: an outage in that time disturbs it."""
     near = any(begin <= sample.at and end >= sample.at - every for begin, end in outages)
-    return Sample(sample.at, sample.rss, sample.p50, sample.p99, sample.lag, calm=not near)
+    return replace(sample, calm=not near)
 
 
 def table(result: Soak) -> str:

@@ -51,6 +51,16 @@ async def test_an_error_goes_to_those_that_asked_together_and_to_nobody_else(des
     assert [type(r) for r in results] == [ValueError, ValueError, int]
 
 
+async def test_where_the_answer_is_cancelled_nobody_waits_for_ever():
+    async def cancelled(_):
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    batcher = Batcher(cancelled, most=1)
+    results = await asyncio.wait_for(asyncio.gather(*(batcher.ask(n) for n in (1, 2)), return_exceptions=True), 1)
+    assert [type(r) for r in results] == [asyncio.CancelledError] * 2
+
+
 async def test_who_gives_up_is_not_asked_for(desk):
     batcher = Batcher(desk.answer, most=2)
     (first,) = await ask(batcher, 1)
