@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from streams.bench.apache_kafka import ApacheKafka
 from streams.embedded import ServerProcess, free_port
-from tests.brokers import ApacheKafka
 
 USER, PASSWORD = "penchant-worker", "sesame-kafka-7d2f"
 REDIS_USER, REDIS_PASSWORD = "penchant-writer", "change-me-writer"  # as deploy/redis/users.acl proposes

@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -28,21 +29,28 @@ _DRAINED_PROBES = 32
 _encode = msgspec.json.Encoder().encode
 
 
-def measure(*, events: int, seconds: float, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+def measure(
+    *,
+    events: int,
+    seconds: float,
+    kafka_home: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """Latency of probe clicks, in milliseconds, while a producer keeps the worker at shares of its capacity.
 
     Capacity is what the worker makes of a backlog here and now. A probe is a click of a user of its own, timed from
-    before it is sent until its profile is there: producer, broker, worker and Redis are all in it.
+    before it is sent until its profile is there: producer, broker, worker and Redis are all in it. The broker is the
+    embedded one, or the Apache Kafka of ``kafka_home``.
     """
     workload = Workload(events, until_ms=int(time.time() * 1000))
-    with prepared(workload) as ground:
+    with prepared(workload, kafka_home) as ground:
         capacity = ground.run(by_name(OURS), 5000, 10.0).throughput
         tell(f"capacity {capacity:,.0f} events/s")
         loads = {}
         for load in LOADS:
             loads[f"{load:.0%}"] = asyncio.run(_at(ground, capacity * load, seconds))
             tell(f"at {load:.0%}: {loads[f'{load:.0%}']}")
-    return {"capacity": capacity, "loads": loads}
+    return {"broker": ground.broker.name, "capacity": capacity, "loads": loads}
 
 
 async def _at(ground: Ground, rate: float, seconds: float) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redis import Redis
@@ -13,6 +14,7 @@ from redis import Redis
 from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from streams.settings import PREFIX, load_settings
 
+from .apache_kafka import ApacheKafka
 from .contestants import Contestant, ContestantFailedError, running
 from .meters import Snapshot, cpu_seconds
 from .workload import Workload, applied, fill_catalogue, preload
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _START_SECONDS = 90.0
 _START_LOOK_SECONDS = 0.05
 _LOOK_SECONDS = 0.2
+_LOOK_SHARE = 0.02
 _STALLED_SECONDS = 20.0
 _MICRO = 1e6
 _groups = count()
@@ -55,7 +58,7 @@ class Ground:
 
     workload: Workload
     redis: EmbeddedRedis
-    broker: EmbeddedBroker
+    broker: EmbeddedBroker | ApacheKafka
     settings: Mapping[str, str]
 
     def environment(self, **overrides: str) -> dict[str, str]:
@@ -101,9 +104,12 @@ class Ground:
         users = self.workload.user_names()
         first = self._await_first(crew, redis, users)
         last, moved = first, first.at
+        looked = 0.0
         while True:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(max(_LOOK_SECONDS, looked / _LOOK_SHARE))
+            started = time.monotonic()
             now = self._look(crew, redis, users)
+            looked = time.monotonic() - started
             if now.events >= self.workload.events and last.events > first.events:
                 return first, last
             if now.events > last.events:
@@ -134,9 +140,12 @@ class Ground:
 
 
 @contextmanager
-def prepared(workload: Workload) -> Iterator[Ground]:
-    """Servers with the clicks of the workload in the broker; profile updates and evidence are off for everyone."""
-    with EmbeddedRedis() as redis, EmbeddedBroker() as broker:
+def prepared(workload: Workload, kafka_home: Path | None = None) -> Iterator[Ground]:
+    """Servers with the clicks of the workload in the broker; profile updates and evidence are off for everyone.
+
+    The broker is the embedded one, or the Apache Kafka of ``kafka_home``.
+    """
+    with EmbeddedRedis() as redis, ApacheKafka(kafka_home) if kafka_home else EmbeddedBroker() as broker:
         settings = {
             "KAFKA_BOOTSTRAP": broker.bootstrap,
             "REDIS_URL": redis.url,

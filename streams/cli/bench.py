@@ -11,6 +11,10 @@ from .shared import BAD_NEWS, WRONG_USE, Json, fail, print_json
 
 _IMAGES = Path("deploy/images")
 Quick = Annotated[bool, typer.Option("--quick", help="a shorter run, for a first look: minutes instead of tens")]
+KafkaHome = Annotated[
+    Path | None,
+    typer.Option(help="measure freshness on the Apache Kafka of this folder; the embedded broker answers fetches late"),
+]
 bench = typer.Typer(no_args_is_help=True, help="Measure, side by side on embedded servers.")
 
 
@@ -57,9 +61,10 @@ def freshness(
     quick: Quick = False,
     as_json: Json = False,
     plot: Annotated[bool, typer.Option("--plot", help=f"draw {_IMAGES}/freshness.svg")] = False,
+    kafka_home: KafkaHome = None,
 ) -> None:
     """From a click to its profile at 20, 50 and 80 percent of capacity."""
-    result = _freshness(quick=quick)
+    result = _freshness(quick=quick, kafka_home=kafka_home)
     if plot:
         from streams.bench.plot import freshness as draw
 
@@ -129,7 +134,7 @@ def comments(
 
 
 @bench.command("all")
-def everything(*, quick: Quick = False, as_json: Json = False) -> None:
+def everything(*, quick: Quick = False, as_json: Json = False, kafka_home: KafkaHome = None) -> None:
     """Everything but the comments, one after another, with both plots."""
     from streams.bench import plot
 
@@ -137,7 +142,7 @@ def everything(*, quick: Quick = False, as_json: Json = False) -> None:
         "clicks": _clicks(quick=quick, without=[]),
         "reads": _reads(quick=quick),
         "memory": _memory(quick=quick),
-        "freshness": _freshness(quick=quick),
+        "freshness": _freshness(quick=quick, kafka_home=kafka_home),
         "scale": _scale(quick=quick),
         "startup": _startup(quick=quick),
         "savings": _savings(quick=quick),
@@ -180,11 +185,13 @@ def _memory(*, quick: bool) -> dict[str, Any]:
         return measurement.measure(users=2_000 if quick else 10_000)
 
 
-def _freshness(*, quick: bool) -> dict[str, Any]:
+def _freshness(*, quick: bool, kafka_home: Path | None) -> dict[str, Any]:
     from streams.bench import freshness as measurement
 
     with _reporting() as tell:
-        return measurement.measure(events=100_000 if quick else 500_000, seconds=5.0 if quick else 30.0, tell=tell)
+        return measurement.measure(
+            events=100_000 if quick else 500_000, seconds=5.0 if quick else 30.0, kafka_home=kafka_home, tell=tell
+        )
 
 
 def _scale(*, quick: bool) -> dict[str, Any]:

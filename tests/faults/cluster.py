@@ -12,9 +12,9 @@ from typing import Self
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from streams.bench.apache_kafka import PROPERTIES, ApacheKafka
 from streams.embedded import EmbeddedUnavailableError, free_port, speaks_kafka
 from streams.events import TOPICS, TopicKind
-from tests.brokers import PROPERTIES, ApacheKafka
 from tests.faults.proxy import HOST, Proxy
 
 SIZE = 3

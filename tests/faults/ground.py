@@ -16,11 +16,11 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 from redis import Redis
 
+from streams.bench.apache_kafka import ApacheKafka
 from streams.embedded import EmbeddedBroker, EmbeddedRedis, speaks_kafka
 from streams.settings import load_settings
 from streams.topics import DEAD_LETTERS, ensure_topics, topic_names
 from tests.brokers import BROKERS as ONE_BROKER
-from tests.brokers import ApacheKafka
 from tests.faults.cluster import Cluster
 from tests.faults.proxy import HOST, Proxy
 from tests.faults.story import Message
