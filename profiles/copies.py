@@ -10,21 +10,15 @@ from typing import Any
 from redis.asyncio import Redis
 
 from . import keys, library
-from .comparison import SetName, Snapshot
-from .model import Stance
+from .comparison import Snapshot
 from .policy import Policy
+from .snapshots import SnapshotReader
 from .store import ProfileStore
 
-_STANCES = (Stance.LIKE, Stance.DISLIKE)
 _CHUNK = 50
 
 Meta = Mapping[str, str]
 """The fields of a profile's meta: positions by log, and more."""
-
-
-def positions(meta: Meta) -> dict[str, int]:
-    """The last offset applied of each log, from the fields of a profile's meta."""
-    return {name: int(value) for name, value in meta.items() if "/" in name and not name.endswith(":hour")}
 
 
 class ProfileCopies:
@@ -40,7 +34,7 @@ class ProfileCopies:
         self._namespace = namespace
         self._keep_seconds = keep_seconds
         self._config = library.config(policy, run=run)
-        self._sets: Sequence[SetName] = [(stance, h.name) for h in policy.horizons for stance in _STANCES]
+        self._snapshots = SnapshotReader(redis, policy)
 
     async def users(self) -> AsyncIterator[str]:
         """Every user that has a copy, whoever made it. Walks the whole keyspace."""
@@ -87,16 +81,8 @@ class ProfileCopies:
 
     async def snapshots(self, users: Sequence[str]) -> AsyncIterator[tuple[str, Snapshot, Snapshot]]:
         """Each user's live profile and its copy, both of one moment."""
-        for i in range(0, len(users), _CHUNK):
-            chunk = users[i : i + _CHUNK]
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for user in chunk:
-                    self._ask(pipe, user, keys.PREFIX)
-                    self._ask(pipe, user, self._namespace)
-                replies = iter(await pipe.execute())
-            for user in chunk:
-                live = self._snapshot(replies)
-                yield user, live, self._snapshot(replies)
+        async for user, (live, copy) in self._snapshots.read(users, keys.PREFIX, self._namespace):
+            yield user, live, copy
 
     async def follow_rules(self, user: str, live: Mapping[str, str], copy: Mapping[str, str]) -> None:
         """Rule in the copy as was ruled in the live profile since: as exact as there, where evidence is bounded too."""
@@ -118,24 +104,13 @@ class ProfileCopies:
     async def noted(self, run: str) -> dict[str, int]:
         """What :meth:`note_switch` kept of a run; empty where it kept nothing."""
         kept = await self._redis.hgetall(keys.switched(run))
-        return {log: int(end) for log, end in _strings(kept).items()}
+        return {log: int(end) for log, end in library.strings(kept).items()}
 
     def _live(self, user: str) -> str:
         return keys.profile(user)
 
     def _copy(self, user: str) -> str:
         return keys.profile(user, self._namespace)
-
-    def _ask(self, pipe: Any, user: str, namespace: str) -> None:
-        pipe.hgetall(keys.meta(user, namespace))
-        pipe.hgetall(keys.rules(user, namespace))
-        for stance, horizon in self._sets:
-            pipe.zrange(keys.interests(user, stance, horizon, namespace), 0, -1, withscores=True)
-
-    def _snapshot(self, replies: Any) -> Snapshot:
-        meta, rules = _strings(next(replies)), _strings(next(replies))
-        sets = {name: {library.text(member): score for member, score in next(replies)} for name in self._sets}
-        return Snapshot(positions(meta), int(meta.get("newest", -1)), rules, sets, meta.get("run"))
 
     async def _each(
         self, users: Iterable[str], function: str, stems: Callable[[str], Sequence[str]], *arguments: str | bytes | int
@@ -149,10 +124,6 @@ class ProfileCopies:
                     pipe.fcall(function, len(stems(user)), *stems(user), *arguments)
                 replies += await pipe.execute()
         return dict(zip(wanted, replies, strict=True))
-
-
-def _strings(fields: Mapping[Any, Any]) -> dict[str, str]:
-    return {library.text(name): library.text(value) for name, value in fields.items()}
 
 
 def _fields(reply: Sequence[Any]) -> dict[str, str]:

@@ -158,6 +158,11 @@ def text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def strings(fields: Mapping[Any, Any]) -> dict[str, str]:
+    """A reply's hash, which arrives as bytes."""
+    return {text(name): text(value) for name, value in fields.items()}
+
+
 def parse_rules(version: int, fields: Mapping[str, str]) -> Rules:
     """The hash ``:rules`` as a value: ``mute:INTEREST`` and its like, ``retract:REF``, ``forgotten_before``."""
     rulings: dict[str, dict[str, int]] = {name: {} for name in RULINGS.values()}

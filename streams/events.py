@@ -237,12 +237,14 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class ProfileUpdated(msgspec.Struct, frozen=True, kw_only=True):
-    """What one batch changed in one profile, or all that a profile says after a replay exchanged it.
+    """What one batch changed in one profile, or all that a profile says after a replay or a command.
 
     ``at`` is the newest event time in it, RFC 3339.
     """
 
     user_id: Annotated[str, Meta(description="whose profile changed")]
     at: Annotated[Rfc3339, Meta(description="the moment for which the weights are given")]
-    events: Annotated[int, Meta(description="how many events were applied; 0: exchanged, changes say all there is")]
+    events: Annotated[
+        int, Meta(description="how many events were applied; 0: changes say all there is, the rest is gone")
+    ]
     changes: list[Change]

@@ -56,13 +56,13 @@ class Outbox:
         if sending:
             await asyncio.gather(*sending)
 
-    async def publish_exchanged(self, profiles: Iterable[tuple[str, Snapshot, Snapshot]]) -> None:
-        """Publish what the profiles of users say now, given with what they said before they were exchanged.
+    async def publish_whole(self, profiles: Iterable[tuple[str, Snapshot, Snapshot]], moment: int = -1) -> None:
+        """Publish all that the profiles of users say now, given with what they said before they were exchanged or cut.
 
-        An update that the worker makes meanwhile may be overtaken: what this says of its interests then stands until
-        the next one.
+        ``moment`` (epoch microseconds) dates what is said of a profile that holds no event. An update that the worker
+        makes meanwhile may be overtaken: what this says of its interests then stands until the next one.
         """
-        told = (exchanged(user, now, before, self._half_lives) for user, now, before in profiles)
+        told = (whole(user, now, before, self._half_lives, moment) for user, now, before in profiles)
         await asyncio.gather(*await self._send_updates(update for update in told if update is not None))
 
     async def _send_updates(self, updates: Iterable[ProfileUpdated]) -> "list[asyncio.Future[Any]]":
@@ -90,12 +90,15 @@ class Outbox:
         )
 
 
-def exchanged(user: str, now: Snapshot, before: Snapshot, half_lives: Mapping[str, int]) -> ProfileUpdated | None:
+def whole(
+    user: str, now: Snapshot, before: Snapshot, half_lives: Mapping[str, int], moment: int = -1
+) -> ProfileUpdated | None:
     """All that a profile says ``now``, and with the weight 0 what only the one ``before`` said.
 
-    None where neither has seen an event. ``half_lives`` are microseconds by horizon.
+    As of the newest event of the one or else of the other, else of ``moment``; None without any of them.
+    ``half_lives`` are microseconds by horizon.
     """
-    at = now.newest if now.newest >= 0 else before.newest
+    at = next((known for known in (now.newest, before.newest, moment) if known >= 0), -1)
     if at < 0:
         return None
     changes = [

@@ -17,7 +17,10 @@ from redis.exceptions import RedisError
 
 from inference.catalogue import Catalogue
 from inference.ledger import Ledger
+from profiles import keys
+from profiles.comparison import Snapshot
 from profiles.model import Applied, Observation
+from profiles.snapshots import SnapshotReader
 from profiles.store import ProfileStore
 
 from .decoding import Decoder
@@ -221,18 +224,30 @@ class ItemHandler:
         return Written(applied=len(results))
 
 
+_CUTTING = frozenset({CommandKind.FORGET, CommandKind.RETRACT, CommandKind.MUTE, CommandKind.UNMUTE})
+
+
 class CommandHandler:
     """Commands: what users rule about their own profiles.
 
-    ``take_letters_back`` is called with all users that a batch forgets. It may be called again for the same ones.
+    ``take_letters_back`` is called with all users that a batch forgets. ``tell`` gets the profiles that a batch may
+    have cut, as they are and as they were, and the newest moment of its commands. Both may be called again for the
+    same ones.
     """
 
     def __init__(
-        self, store: ProfileStore, ledger: Ledger, take_letters_back: Callable[[AbstractSet[str]], Awaitable[None]]
+        self,
+        store: ProfileStore,
+        ledger: Ledger,
+        take_letters_back: Callable[[AbstractSet[str]], Awaitable[None]],
+        snapshots: SnapshotReader,
+        tell: Callable[[Sequence[tuple[str, Snapshot, Snapshot]], int], Awaitable[None]],
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._take_letters_back = take_letters_back
+        self._snapshots = snapshots
+        self._tell = tell
 
     async def read(self, events: Sequence[Placed[Command]]) -> list[Any]:
         """Nothing to read: the commands themselves."""
@@ -243,6 +258,8 @@ class CommandHandler:
 
         Dead letters go last: finding them takes long, and the profiles are not to wait for it.
         """
+        users = list(dict.fromkeys(c.user_id for c in results if c.command in _CUTTING))
+        before = await self._read(users)
         for command in results:
             if command.command is CommandKind.FORGET:
                 await self._ledger.forget(command.user_id)
@@ -253,6 +270,12 @@ class CommandHandler:
                 await self._store.rule(
                     command.user_id, command.command.value, command.interest or "", command.occurred_at
                 )
+        if users:
+            now, moment = await self._read(users), max(c.occurred_at for c in results)
+            await self._tell([(user, now[user], before[user]) for user in users], moment)
         if forgotten := {c.user_id for c in results if c.command is CommandKind.FORGET}:
             await self._take_letters_back(forgotten)
         return Written(applied=len(results))
+
+    async def _read(self, users: Sequence[str]) -> dict[str, Snapshot]:
+        return {user: snapshot async for user, (snapshot,) in self._snapshots.read(users, keys.PREFIX)}

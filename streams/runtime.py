@@ -20,6 +20,7 @@ from inference.tiers import build_extractor
 from profiles.logs import LogChangedError, Logs, require_same
 from profiles.policy import MICROSECONDS, Horizon, Policy
 from profiles.reader import AsyncInterestReader
+from profiles.snapshots import SnapshotReader
 from profiles.store import ProfileStore
 
 from .app import PenchantApp, build_app, run_app
@@ -272,7 +273,13 @@ def _assemble(
         TopicKind.CLICKS: ProfileHandler(clicks.observe, store, recent.touch),
         TopicKind.COMMENTS: ProfileHandler(CommentReader(texts).observe, store, recent.touch, ledger),
         TopicKind.ITEMS: ItemHandler(items, catalogue),
-        TopicKind.COMMANDS: CommandHandler(store, ledger, partial(sweep_in_thread, settings)),
+        TopicKind.COMMANDS: CommandHandler(
+            store,
+            ledger,
+            partial(sweep_in_thread, settings),
+            SnapshotReader(redis, policy_of(settings)),
+            outbox.publish_whole,
+        ),
     }
     lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():

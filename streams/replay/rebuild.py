@@ -18,8 +18,9 @@ from inference.extraction import Extractor
 from inference.vllm_client import REPLAY, priority
 from profiles import keys
 from profiles.comparison import Difference, Snapshot, Standing, difference, standing
-from profiles.copies import ProfileCopies, positions
+from profiles.copies import ProfileCopies
 from profiles.logs import Logs
+from profiles.snapshots import positions
 from profiles.store import ProfileStore
 from streams.connections import redis_client
 from streams.outbox import Outbox
@@ -323,7 +324,7 @@ class Replay:
             switched = [user for user, refusal in refusals.items() if refusal is None]
             self._outcome.switched += len(switched)
             if self._outbox is not None:
-                await self._outbox.publish_exchanged([told async for told in self._before.snapshots(switched)])
+                await self._outbox.publish_whole([told async for told in self._before.snapshots(switched)])
 
     async def _catch_up(self, user: str, live: Snapshot, copy: Snapshot, moment: "_Round") -> None:
         """Rule as the live profile was ruled since; have the log read as far as the live profile knows it."""

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from inference.ledger import Ledger, LedgerExtractor
 from profiles import keys
 from profiles.policy import Policy
+from profiles.snapshots import SnapshotReader
 from profiles.store import ProfileStore
 from streams.demo.feed import publish_file, wait_until_done
 from streams.demo.stack import running_stack
@@ -17,6 +18,7 @@ from streams.events import Command, CommandKind, Comment, CommentKind
 from streams.intake import Placed
 from streams.letters import sweep
 from streams.observer import Recorder
+from streams.outbox import whole
 from streams.pipeline import CommandHandler, ProfileHandler
 from streams.reading import CommentReader, TextReader
 from tests.fakes import KeywordExtractor
@@ -39,12 +41,17 @@ class Copy:
         self.ledger = Ledger(redis, 60)
         reader = CommentReader(TextReader(LedgerExtractor(KeywordExtractor(), self.ledger), Recorder()))
         self.comments = ProfileHandler(reader.observe, self.store, ledger=self.ledger)
-        self.commands = CommandHandler(self.store, self.ledger, self.take_letters_back)
-        self.swept = []
+        self.commands = CommandHandler(
+            self.store, self.ledger, self.take_letters_back, SnapshotReader(redis, Policy()), self.tell
+        )
+        self.swept, self.told = [], []
         self.offset = 0
 
     async def take_letters_back(self, users):
         self.swept.append(users)
+
+    async def tell(self, profiles, moment):
+        self.told += [whole(user, now, before, Policy().half_lives, moment) for user, now, before in profiles]
 
     async def write(self, user, text, minute):
         self.offset += 1
@@ -84,6 +91,25 @@ async def test_a_command_takes_profile_evidence_and_readings_and_leaves_the_othe
     assert (await copy.ledger.search("bob")).entries == 1
     assert set(await copy.store.keys_of("ann")) == {keys.meta("ann"), keys.rules("ann"), keys.seen("ann")}
     assert await copy.redis.exists(keys.why("bob")) == 1
+
+
+async def test_caches_are_told_what_a_command_took_and_what_is_left(copy):
+    await copy.write("ann", "my cats", 0)
+    await copy.write("ann", "opera for all", 1)
+    await copy.commands.write("commands/0", [command("ann", 2, CommandKind.PIN, "opera")])
+    assert copy.told == [], "a pin changes no weight"
+    await copy.commands.write("commands/0", [command("ann", 3, CommandKind.MUTE, "opera")])
+    (muted,) = copy.told
+    weights = {change.interest: change.weight for change in muted.changes if change.horizon == "now"}
+    assert muted.events == 0
+    assert weights["opera"] == 0.0
+    assert weights["pets"] > 0
+    for _ in range(2):  # as if redelivered
+        await copy.forget("ann", 4)
+    _, first, again = copy.told
+    assert {change.weight for change in first.changes} == {0.0}
+    assert "pets" in {change.interest for change in first.changes}
+    assert (again.user_id, again.events, again.changes) == ("ann", 0, [])
 
 
 async def test_a_comment_that_comes_after_its_user_was_forgotten_leaves_no_reading_behind(copy):

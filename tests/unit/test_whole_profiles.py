@@ -1,9 +1,9 @@
-"""What caches are told of a profile that a replay exchanged: all it says, and what it says no more."""
+"""What caches are told of a profile that was exchanged or cut: all it says, and what it says no more."""
 
 from profiles.comparison import Snapshot
 from profiles.model import Stance
 from profiles.policy import Policy
-from streams.outbox import exchanged
+from streams.outbox import whole
 
 START = 1_795_000_000_000_000
 HOUR = 3600 * 10**6
@@ -19,7 +19,7 @@ def profile(newest, likes=(), dislikes=()):
 
 
 def told(now, before):
-    update = exchanged("u", now, before, HALF_LIVES)
+    update = whole("u", now, before, HALF_LIVES)
     return update.at, update.events, {(c.interest, c.stance, c.horizon): c.weight for c in update.changes}
 
 
@@ -47,4 +47,9 @@ def test_a_profile_of_which_nothing_is_left_is_told_as_of_the_one_before():
 
 
 def test_of_nobody_nothing_is_told():
-    assert exchanged("u", EMPTY, EMPTY, HALF_LIVES) is None
+    assert whole("u", EMPTY, EMPTY, HALF_LIVES) is None
+
+
+def test_of_nobody_a_command_tells_that_nothing_is_left():
+    update = whole("u", EMPTY, EMPTY, HALF_LIVES, START)
+    assert (update.at, update.events, update.changes) == ("2026-11-18T11:06:40+00:00", 0, [])
