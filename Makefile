@@ -28,7 +28,8 @@ types: setup-test ## mypy --strict
 	$(BIN)/mypy tests/typed_reader.py
 
 unit: setup-test ## the tests; real Apache Kafka too where KAFKA_HOME and Java are there
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 setup: $(VENV)/.demo ## the environment of the demo
 

@@ -1,5 +1,6 @@
 """Profiles in Redis: the one place that writes them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -11,6 +12,9 @@ from . import keys, library
 from .model import NO_RULES, Applied, Conflict, Observation, ProfileUpdate, Rules
 from .planning import by_user, plan, without_repeats
 from .policy import Policy
+
+_USERS_AT_ONCE = 100
+_PARTS_IN_FLIGHT = 3
 
 _T = TypeVar("_T")
 
@@ -95,14 +99,31 @@ class ProfileStore:
         """Apply one batch of one partition, named by ``log``, in log order.
 
         It is planned as if the profiles knew nothing of these events; where one does, the store refuses, and
-        that user's part is planned anew against what the profile knows.
+        that user's part is planned anew against what the profile knows. While Redis works on some users, others are
+        planned.
         """
         outcome = Recorded()
-        waiting: dict[str, _Known] = {}
+        known: dict[str, _Known] = {}
         for user, events in by_user(observations).items():
             distinct = without_repeats(events)
             outcome.duplicates += len(events) - len(distinct)
-            waiting[user] = _Known(distinct)
+            known[user] = _Known(distinct)
+        turn = asyncio.Semaphore(_PARTS_IN_FLIGHT)
+
+        async def settle(users: Sequence[str]) -> None:
+            async with turn:
+                await self._settle(log, {user: known[user] for user in users}, outcome)
+
+        users = list(known)
+        parts = [settle(users[i : i + _USERS_AT_ONCE]) for i in range(0, len(users), _USERS_AT_ONCE)]
+        # All are waited for, so that a batch that is tried again does not meet itself.
+        for failure in await asyncio.gather(*parts, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                raise failure
+        return outcome
+
+    async def _settle(self, log: str, waiting: dict[str, _Known], outcome: Recorded) -> None:
+        """Plan and apply until every event of these users is accounted for in the outcome."""
         while waiting:
             updates = [plan(log, own.events, self._policy, own.rules, own.capped) for own in waiting.values()]
             refused: dict[str, _Known] = {}
@@ -124,7 +145,6 @@ class ProfileStore:
                 if rest:
                     refused[result.user] = _Known(rest, result.rules, result.capped)
             waiting = refused
-        return outcome
 
     async def _apply(self, updates: Sequence[ProfileUpdate]) -> list[Applied | Conflict]:
         calls = [updates[i : i + self._users_per_call] for i in range(0, len(updates), self._users_per_call)]

@@ -11,7 +11,6 @@ from streams.bench.apache_kafka import ApacheKafka, what_lacks
 from streams.embedded import EmbeddedBroker
 
 BROKERS = ("embedded", "apache-kafka")
-used_brokers: set[str] = set()
 
 
 def apache_kafka_home() -> Path:
@@ -27,5 +26,4 @@ def open_broker(name: str) -> Iterator[EmbeddedBroker | ApacheKafka]:
     """The broker of that name, running. Skips the test where it is not there."""
     server = EmbeddedBroker() if name == "embedded" else ApacheKafka(apache_kafka_home())
     with server:
-        used_brokers.add(name)
         yield server

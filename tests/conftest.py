@@ -5,7 +5,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from streams.embedded import EmbeddedRedis
-from tests.brokers import BROKERS, open_broker, used_brokers
+from tests.brokers import BROKERS, open_broker
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +46,9 @@ def own_broker(request):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if used_brokers or terminalreporter.stats.get("skipped"):
-        missing = [name for name in BROKERS if name not in used_brokers]
-        note = f" (not used: {', '.join(missing)})" if missing else ""
-        terminalreporter.write_line(f"brokers used: {', '.join(sorted(used_brokers)) or 'none'}{note}")
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
+    used = [name for name in BROKERS if any(f"[{name}" in test for test in passed)]
+    if missing := [name for name in BROKERS if name not in used]:
+        terminalreporter.write_line(f"brokers used: {', '.join(used) or 'none'} (not used: {', '.join(missing)})")
+    else:
+        terminalreporter.write_line(f"brokers used: {', '.join(used)}")

@@ -13,6 +13,8 @@ from streams.bench import clicks, comments, memory, plot, reads, savings
 from streams.bench.tables import clicks_table
 from tests.vllm_stub import serving
 
+pytestmark = pytest.mark.alone
+
 PEERS = ("faust", "faust_take", "quixstreams", "bytewax")
 
 

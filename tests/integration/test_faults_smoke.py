@@ -13,6 +13,8 @@ from tests.faults.run import Wish, run
 from tests.faults.soak import Sample, Soak, picture, soak, table
 from tests.faults.story import tell
 
+pytestmark = pytest.mark.alone
+
 SEED = 161754  # a clock is wrong, a worker and Redis are killed, connections reset
 KINDS = (Kind.CLOCK_SKEW, Kind.REDIS_RESET, Kind.WORKER_KILL, Kind.REDIS_KILL)
 READINGS = [{"concept": "cats", "entity": None, "stance": "like", "confidence": 0.5}]

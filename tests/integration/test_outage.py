@@ -20,6 +20,8 @@ from streams.settings import load_settings
 from tests.brokers import BROKERS, open_broker
 from tests.stream import ITEMS, START_MS
 
+pytestmark = pytest.mark.alone
+
 REDIS_AWAY_SECONDS = 25
 KAFKA_AWAY_SECONDS = 12
 BACKLOG = 120_000

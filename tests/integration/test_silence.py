@@ -18,6 +18,8 @@ from streams.demo.stack import Stack, await_ready
 from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from streams.settings import load_settings
 
+pytestmark = pytest.mark.alone
+
 USERS = Path(__file__).parents[2] / "deploy/redis/users.acl"
 CRASHING = [sys.executable, "-m", "tests.integration.crashing_worker"]
 SAID = "zwergpinguin-4711"

@@ -260,6 +260,31 @@ async def test_a_profile_of_a_newer_schema_is_refused(redis, store):
         await store.record("clicks/0", [observation(Shown("u", "e", START, (("a", "like", 1.0),)), 0)])
 
 
+async def test_where_some_of_many_users_fail_all_others_are_done_before_it_is_said(redis, store, monkeypatch):
+    shown = story(3, events=900, users=400)
+    observations = [observation(s, n) for n, s in enumerate(shown)]
+    apply, failed = store._apply, []
+
+    async def fail_once(updates):
+        if not failed:
+            failed.extend(update.user for update in updates)
+            raise ConnectionError
+        return await apply(updates)
+
+    monkeypatch.setattr(store, "_apply", fail_once)
+    with pytest.raises(ConnectionError):
+        await store.record("log/0", observations)
+    others = {s.user for s in shown} - set(failed)
+    assert len(others) > len(failed) > 1
+    assert all([await redis.exists(keys.meta(user)) for user in others])
+    again = await store.record("log/0", observations)
+    assert (again.applied, again.replayed) == (
+        sum(s.user in failed for s in shown),
+        sum(s.user in others for s in shown),
+    )
+    await assert_equals_oracle(redis, shown)
+
+
 async def test_functions_lost_by_the_server_are_loaded_again(redis, store):
     await redis.function_flush()
     outcome = await store.record("clicks/0", [observation(Shown("u", "e", START, (("a", "like", 1.0),)), 0)])
