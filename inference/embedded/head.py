@@ -15,6 +15,7 @@ from inference.embedded.concepts import ConceptHead
 from inference.embedded.cues import cues
 from inference.embedded.entities import EntityHead
 from inference.embedded.linear import Array, Softmax, hashed
+from inference.embedded.weights import Numbers
 from inference.preparation import shadow
 from inference.preparation.words import words
 from profiles.model import Stance
@@ -22,6 +23,7 @@ from profiles.model import Stance
 STANCES = (Stance.LIKE, Stance.DISLIKE, Stance.NEUTRAL)
 TEXT_SLOTS = 4096
 FILE = "head.npz"
+_ENCODER = "encoder:"
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Head:
-    """All trained parts. ``version`` names the training: it is part of the reader's identity."""
+    """All trained parts. ``version`` names the training: it is part of the reader's identity.
+
+    ``encoder`` holds the numbers that the encoder was tuned to; all other parts are for its vectors.
+    """
 
     version: str
+    encoder: Numbers
     concepts: ConceptHead
     stance: Softmax
     interest: Softmax
@@ -61,6 +67,7 @@ class Head:
             facts: dict[str, Any] = json.loads(str(arrays["facts"]))
         return Head(
             version=facts["version"],
+            encoder={name.removeprefix(_ENCODER): part[name] for name in part if name.startswith(_ENCODER)},
             concepts=ConceptHead(
                 part["concept_weights"],
                 part["concept_bias"],
@@ -102,7 +109,10 @@ class Head:
             "contrast_bias": self.contrast.bias,
             "entity_weights": self.entities.weights,
         }
-        return {name: array.astype(np.float16) for name, array in parts.items()} | {"facts": json.dumps(facts)}
+        encoder = {_ENCODER + name: array for name, array in self.encoder.items()}
+        return {name: array.astype(np.float16) for name, array in (parts | encoder).items()} | {
+            "facts": json.dumps(facts)
+        }
 
 
 def text_features(texts: Sequence[str], centered: Array, closings: Array) -> Array:

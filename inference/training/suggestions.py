@@ -14,7 +14,8 @@ from .examples import Example
 def with_likely(examples: Sequence[Example]) -> list[Example]:
     """The examples with what is likely in each, by a reader that has not seen it: takes a minute or two.
 
-    One that has would put the right concept first every time, and teach the model to believe it.
+    One that has would put the right concept first every time, and teach the model to believe it. That goes for the
+    encoder too, so it is the one that was not tuned.
     """
     rows = [{"text": example.text, "gold": (example.row or {}).get("gold", [])} for example in examples]
     trainer = Trainer(Taxonomy.load(), Encoder())
