@@ -5,6 +5,7 @@ import inspect
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from faust.tables import recovery
 from faust.transport import consumer as faust_consumer
@@ -26,6 +27,7 @@ OVERRIDDEN = [
     if inspect.isfunction(value) and name not in OWN and not name.startswith("__")
 ]
 CALLED_BY = {
+    "_new_consumer_thread": (faust_consumer.ThreadDelegateConsumer.__init__, "self._new_consumer_thread()"),
     "_wait_next_records": (faust_consumer.Consumer.getmany, "self._wait_next_records(timeout)"),
     "_to_message": (faust_consumer.Consumer.getmany, "self._to_message"),
     "ack": (faust_consumer.Consumer, "def ack(self, message"),
@@ -56,6 +58,12 @@ def test_faust_has_the_part_that_is_overridden(name):
     assert list(ours.parameters) == list(theirs.parameters)
     caller, call = CALLED_BY[name]
     assert call in inspect.getsource(caller)
+
+
+def test_faust_fixes_how_long_a_fetch_waits_and_aiokafka_takes_our_word_for_it():
+    assert "fetch_max_wait_ms=1500" in inspect.getsource(driver.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
+    assert "self._create_worker_consumer(" in inspect.getsource(driver.AIOKafkaConsumerThread._create_consumer)
 
 
 def test_faust_passes_over_a_message_as_the_transport_expects():

@@ -5,11 +5,14 @@ import tempfile
 
 import faust
 
-from streams.bench.peers.job import SESSION_SECONDS, ClickJob
+from streams.bench.peers.job import FETCH_BYTES, SESSION_SECONDS, ClickJob
 
 
 def build_app(job: ClickJob) -> faust.App:
-    """Faust's defaults, but for timeouts: with a session of a minute the embedded broker starts a group late."""
+    """Faust's defaults, but for timeouts and the size of a fetch.
+
+    With a session of a minute the embedded broker starts a group late.
+    """
     return faust.App(
         job.settings.consumer_group,
         broker=f"kafka://{job.settings.kafka_bootstrap}",
@@ -18,6 +21,7 @@ def build_app(job: ClickJob) -> faust.App:
         broker_heartbeat_interval=2.0,
         broker_max_poll_records=job.batch,
         consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES,
         store="memory://",
         stream_wait_empty=False,
         topic_allow_declare=False,

@@ -5,7 +5,7 @@ import time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.bench.peers.job import SESSION_SECONDS, ClickJob
+from streams.bench.peers.job import FETCH_BYTES, FETCH_WAIT_MS, SESSION_SECONDS, ClickJob
 
 _COMMIT_SECONDS = 1.0
 
@@ -19,6 +19,8 @@ async def main() -> None:
         group_id=job.settings.consumer_group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
         session_timeout_ms=round(SESSION_SECONDS * 1000),
     )
     await consumer.start()
