@@ -223,7 +223,7 @@ def test_a_wrong_profile_is_found_mended_and_brought_back_with_what_came_since(g
     ground.await_all()
     mended, before = ground.likes(user), ground.likes(user, keys.before())
     assert (before[tampered], mended[tampered]) == pytest.approx((2 * right[tampered], right[tampered]), rel=0.01)
-    assert mended[later] > before.get(later, 0.0) + 1
+    assert mended[later] > before.get(later, 0.0) + 0.5, "a like counts 2, times how sure its item was read"
     with traffic(ground, user):
         assert ground.rebuild(user, back=True).switched == 1
     again = ground.likes(user)

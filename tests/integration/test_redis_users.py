@@ -81,6 +81,7 @@ async def test_the_writer_does_what_a_replay_does(filled):
     await copies.start(["u3"])
     await copies.store.record("comments/0", [Observation("u3", "e1", 0, START, (Signal("cats", Stance.LIKE, 1.0),))])
     assert "u3" in [user async for user in copies.users()]
+    assert [user async for user, _, _ in copies.snapshots(["u3"])] == ["u3"]
     await copies.note_switch({"comments/0": 1})
     assert await copies.noted("r1") == {"comments/0": 1}
     assert await copies.switch(["u3"], {}) == {"u3": None}
