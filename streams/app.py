@@ -18,7 +18,7 @@ from yarl import URL
 from .connections import kafka_options
 from .lanes import Lanes
 from .observer import Lag
-from .record_batches import Partition
+from .record_batches import FETCH_BYTES, Partition
 from .settings import Settings
 from .transport import RecordBatchTransport
 
@@ -33,7 +33,6 @@ _LAG_SECONDS = 3.0
 _DRAIN_SECONDS = 8.0
 _STOP_SECONDS = 15.0
 _WAITING_BEYOND_FLIGHT = 2
-_FETCH_BYTES = 4 * 2**20
 _EVENT_QUEUE = 10_000  # never full: the transport stops polling a topic long before
 _POLL_INTERVAL_SECONDS = 7 * 86_400.0  # a topic may wait for a language model for days without leaving the group
 _GC_THRESHOLD = (100_000, 20, 50)
@@ -102,7 +101,7 @@ def build_app(settings: Settings, handlers: Mapping[str, Lanes[Any]]) -> Penchan
         broker_request_timeout=_REQUEST_TIMEOUT_SECONDS,
         broker_session_timeout=_SESSION_SECONDS,
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=_FETCH_BYTES,
+        consumer_max_fetch_size=FETCH_BYTES,
         processing_guarantee="at_least_once",
         producer_request_timeout=_REQUEST_TIMEOUT_SECONDS,  # twenty minutes unless told
         store="memory://",

@@ -8,6 +8,12 @@ from aiokafka import ConsumerRecord
 
 from .observer import Lag
 
+FETCH_BYTES = 4 * 2**20
+"""Most bytes that one fetch brings of one partition."""
+
+FETCH_WAIT_MS = 50
+"""How long a broker may hold a fetch back that finds nothing."""
+
 Partition = tuple[str, int]
 """Topic and partition number."""
 

@@ -18,11 +18,10 @@ from faust.types import TP
 
 from .observer import Lag
 from .outage_log import OUTAGE
-from .record_batches import Deliveries, Partition, RecordBatch
+from .record_batches import FETCH_WAIT_MS, Deliveries, Partition, RecordBatch
 
 _log = structlog.get_logger()
 
-_FETCH_WAIT_MS = 50
 _LOOK_AGAIN_SECONDS = 0.05
 _COMMIT_BEFORE_REVOKE_SECONDS = 3.0
 _REWIND_AGAIN_SECONDS = 1.0
@@ -37,7 +36,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
         return consumer
 
 

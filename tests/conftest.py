@@ -48,7 +48,6 @@ def own_broker(request):
 def pytest_terminal_summary(terminalreporter):
     passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
     used = [name for name in BROKERS if any(f"[{name}" in test for test in passed)]
-    if missing := [name for name in BROKERS if name not in used]:
-        terminalreporter.write_line(f"brokers used: {', '.join(used) or 'none'} (not used: {', '.join(missing)})")
-    else:
-        terminalreporter.write_line(f"brokers used: {', '.join(used)}")
+    missing = [name for name in BROKERS if name not in used]
+    note = f" (not used: {', '.join(missing)})" if missing else ""
+    terminalreporter.write_line(f"brokers used: {', '.join(used) or 'none'}{note}")

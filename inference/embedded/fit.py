@@ -35,19 +35,19 @@ _CONTRAST_LIMIT = 0.03
 _LOWEST_BAR = 0.3
 
 
-def trained(taxonomy: Taxonomy, rows: Sequence[Row], names: Array) -> Head:
+def trained(untuned: Trainer, rows: Sequence[Row], names: Array) -> Head:
     """A head, and the encoder tuned for it, from these rows. Bars and calibration are not set."""
     with Progress() as progress:
         bar = progress.add_task("tuning the encoder")
         numbers = tune(
-            Trainer(taxonomy, Encoder()),
+            untuned,
             rows,
             names,
             tell=lambda step, steps, loss: progress.update(
                 bar, completed=step, total=steps, description=f"tuning the encoder, loss {loss:.2f}"
             ),
         )
-    return Trainer(taxonomy, Encoder(numbers)).head(rows, names)
+    return Trainer(untuned.taxonomy, Encoder(numbers)).head(rows, names)
 
 
 def with_bars(head: Head, unseen: Sequence[Row], taxonomy: Taxonomy) -> Head:
@@ -98,15 +98,16 @@ def main() -> None:
     options = parser.parse_args()
     rows, gold = read_rows(options.data), load_rows(options.data)
     taxonomy = Taxonomy.load()
-    names = Trainer(taxonomy, Encoder()).name_vectors()
+    untuned = Trainer(taxonomy, Encoder())
+    names = untuned.name_vectors()
     known = [row for at, row in enumerate(rows) if at % _PARTS not in _HELD_OUT]
     unseen = [row for at, row in enumerate(rows) if at % _PARTS in _HELD_OUT]
     unseen_gold = [row for at, row in enumerate(gold) if at % _PARTS in _HELD_OUT]
-    measured = with_bars(trained(taxonomy, known, names), unseen, taxonomy)
+    measured = with_bars(trained(untuned, known, names), unseen, taxonomy)
     report = asyncio.run(evaluate(GateExtractor(EmbeddedExtractor(taxonomy, measured)), unseen_gold, taxonomy=taxonomy))
     Console(width=160).print(render(report))
     head = replace(
-        trained(taxonomy, rows, names),
+        trained(untuned, rows, names),
         interest_bar=measured.interest_bar,
         contrast_bar=measured.contrast_bar,
         calibration=measured.calibration,

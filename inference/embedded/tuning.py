@@ -141,10 +141,15 @@ class _Batch:
     """Some rows as tensors: tokens, and what is to be told of them."""
 
     def __init__(self, ids: Sequence[Sequence[int]], padding: int, *targets: Array) -> None:
-        longest = max(map(len, ids))
-        self.ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in ids])
-        self.there = torch.arange(longest) < torch.tensor([len(row) for row in ids])[:, None]
+        self.ids, self.there = padded(ids, padding)
         self.concepts, self.lexicon, self.stances, self.interests = map(torch.tensor, targets)
+
+
+def padded(ids: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Texts of ids as (texts, tokens), and which tokens are there."""
+    longest = max(map(len, ids))
+    there = torch.arange(longest) < torch.tensor([len(row) for row in ids])[:, None]
+    return torch.tensor([[*row, *[padding] * (longest - len(row))] for row in ids]), there
 
 
 def tokens(vocabulary: Vocabulary, texts: Sequence[str]) -> list[list[int]]:

@@ -125,7 +125,7 @@ async def preload(settings: Settings, workload: Workload) -> None:
 def applied(redis: Redis, users: Sequence[str]) -> int:
     """How many events the profiles of these users hold: the same question for every contestant.
 
-    Redis adds up by itself, because a client that asks user by user takes a fifth of a core from whom it watches.
+    Redis adds up by itself, because a client that asks user by user takes a sixteenth of a core from whom it watches.
     """
     from profiles import keys  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ import torch
 
 from inference.embedded.encoder import FILE, Encoder
 from inference.embedded.fitting import Trainer
-from inference.embedded.tuning import Network, tokens, tune
+from inference.embedded.tuning import Network, padded, tokens, tune
 from inference.embedded.weights import WeightsFile
 from inference.taxonomy import Taxonomy
 
@@ -23,12 +23,9 @@ def file():
 
 
 def vectors(network, file):
-    ids = tokens(file.vocabulary(), TEXTS)
-    longest = max(map(len, ids))
-    there = torch.arange(longest) < torch.tensor([[len(row)] for row in ids])
-    padded = torch.tensor([[*row, *[file.vocabulary().padding] * (longest - len(row))] for row in ids])
+    vocabulary = file.vocabulary()
     with torch.no_grad():
-        return network.eval()(padded, there).numpy()
+        return network.eval()(*padded(tokens(vocabulary, TEXTS), vocabulary.padding)).numpy()
 
 
 def test_the_network_is_the_encoder_and_what_it_learns_is_what_the_encoder_takes(file):

@@ -5,7 +5,8 @@ import tempfile
 
 import faust
 
-from streams.bench.peers.job import FETCH_BYTES, SESSION_SECONDS, ClickJob
+from streams.bench.peers.job import SESSION_SECONDS, ClickJob
+from streams.record_batches import FETCH_BYTES
 
 
 def build_app(job: ClickJob) -> faust.App:

@@ -26,8 +26,6 @@ from streams.topics import CLICKS, topic_names
 
 _GC_THRESHOLD = (100_000, 20, 50)
 SESSION_SECONDS: Final = 6.0
-FETCH_BYTES: Final = 4 * 2**20
-FETCH_WAIT_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ import time
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.bench.peers.job import FETCH_BYTES, FETCH_WAIT_MS, SESSION_SECONDS, ClickJob
+from streams.bench.peers.job import SESSION_SECONDS, ClickJob
+from streams.record_batches import FETCH_BYTES, FETCH_WAIT_MS
 
 _COMMIT_SECONDS = 1.0
 
