@@ -12,6 +12,7 @@ from typing import Any
 import faust
 import structlog
 from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.types.auth import CredentialsT
 from yarl import URL
 
@@ -67,7 +68,7 @@ class PenchantApp(faust.App):  # type: ignore[misc]
         try:
             async with asyncio.timeout(_LAG_SECONDS):
                 lags: Mapping[Partition, Lag] = await self.consumer.lags(now)
-        except (KafkaError, TimeoutError):
+        except (KafkaError, TimeoutError, ConsumerNotStarted):  # the app has started before its consumer's thread has
             return None
         return lags
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from redis.asyncio import Redis
 
@@ -48,6 +49,8 @@ from .topics import (
     topic_names,
 )
 from .web import WebState, create_web, serve
+
+_log = structlog.get_logger()
 
 _DAY_SECONDS = 86_400
 _DAY = _DAY_SECONDS * MICROSECONDS
@@ -313,12 +316,18 @@ def _web(worker: Worker) -> Any:
 
 @contextlib.asynccontextmanager
 async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Do the work beside the worker, for as long as that runs."""
-    task = asyncio.create_task(work)
+    """Do the work beside the worker, for as long as that runs. If it fails, that is said at once."""
+    task = asyncio.create_task(work, name=getattr(work, "__qualname__", None))
+    task.add_done_callback(_say_if_failed)
     try:
         yield
     finally:
         task.cancel()
+
+
+def _say_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("work_beside_ended", work=task.get_name(), error=type(error).__name__)
 
 
 async def _warm_up(extractor: Extractor) -> None:

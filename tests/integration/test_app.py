@@ -58,6 +58,12 @@ async def test_a_stop_while_it_starts_is_heard(broker, topic):
     await asyncio.wait_for(run_app(app_on(broker.bootstrap, topic), stop=stop), 15)
 
 
+async def test_how_far_behind_is_not_known_before_the_consumer_has_started(broker, topic, monkeypatch):
+    app = app_on(broker.bootstrap, topic)
+    monkeypatch.setattr(type(app), "started", True)
+    assert await app.lags(0.0) is None
+
+
 async def test_without_a_broker_it_raises():
     app = app_on(f"127.0.0.1:{free_port()}", "nowhere")
     with pytest.raises(Exception, match=r"[Bb]ootstrap|connect"):
