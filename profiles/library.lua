@@ -6,17 +6,16 @@
 
 local SCHEMA = 1
 local FORGOTTEN_HALF_LIVES = 30
-local HOUR = 3600 * 1000000
-local DAY = 24 * HOUR
+local DAY = 24 * 3600 * 1000000
 local ID_BYTES = 8
 local ITEM_BYTES = 4
 local NO_ITEM = '\0\0\0\0'
 local TALLY = 1000000
 local HOUR_OF_LOG = ':hour'
 local NONE = {}
+local FIELDS = 9 -- of an update, in front of its sets
 local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds some thousands
 local BEYOND_ALL = 2 ^ 53 -- a position after any offset
-local STANCES = { 'like', 'dislike' }
 local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
 
 local function round(x)
@@ -99,7 +98,7 @@ end
 
 -- The positions (from 1) in `ids` of events that are among the last `window` that the user's profile has seen.
 local function repeated(seen, ids, window)
-  local found = {}
+  local found
   local known = #seen / ID_BYTES
   for i = 0, #ids / ID_BYTES - 1 do
     local id = ids:sub(i * ID_BYTES + 1, (i + 1) * ID_BYTES)
@@ -107,13 +106,14 @@ local function repeated(seen, ids, window)
     while at do
       local index = (at - 1) / ID_BYTES
       if index % 1 == 0 and known + i - index <= window then
+        found = found or {}
         found[#found + 1] = i + 1
         break
       end
       at = seen:find(id, at + 1, true)
     end
   end
-  return found
+  return found or NONE
 end
 
 local function remember(key, seen, ids, window)
@@ -125,44 +125,47 @@ local function remember(key, seen, ids, window)
   end
 end
 
--- Sum `scores` into the set. Returns the new scores and how many members are new.
-local function sum_into(key, half_life, members, scores)
+-- Sum `count` scores, which stand in `values` from `scores_at` on, into the set; their members do from `members_at` on.
+-- Returns how many members are new, and the highest new score. Each new score is put at the end of `total`, if given.
+local zadd_arguments = {} -- used again by every call: a new table would be grown step by step
+local function sum_into(key, half_life, values, members_at, scores_at, count, total)
   local call, log, floor, max, abs = redis.call, math.log, math.floor, math.max, math.abs
-  local per_octave = half_life / LN2
-  local total, added = {}, 0
-  for from = 1, #members, CHUNK do
-    local to = math.min(from + CHUNK - 1, #members)
-    local old = call('ZMSCORE', key, unpack(members, from, to))
-    local pairs_, n = {}, 0
+  local per_octave, arguments = half_life / LN2, zadd_arguments
+  local added, top = 0, -math.huge
+  for from = 0, count - 1, CHUNK do
+    local to = math.min(from + CHUNK, count) - 1
+    local old, n = call('ZMSCORE', key, unpack(values, members_at + from, members_at + to)), 0
     for i = from, to do
-      local score, before = scores[i], tonumber(old[i - from + 1] or nil)
+      local score, before = values[scores_at + i], old[i - from + 1]
       if before then -- the merge of decay.py
+        before = tonumber(before)
         score = floor(max(score, before) + per_octave * log(1 + 2 ^ (-abs(score - before) / half_life)) + 0.5)
       end
-      total[i], pairs_[n + 1], pairs_[n + 2], n = score, score, members[i], n + 2
+      top = max(top, score)
+      if total then total[#total + 1] = score end
+      arguments[n + 1], arguments[n + 2], n = score, values[members_at + i], n + 2
     end
-    added = added + call('ZADD', key, unpack(pairs_, 1, n))
+    added = added + call('ZADD', key, unpack(arguments, 1, n))
   end
-  return total, added
+  return added, top
 end
 
-local function add_evidence(key, evidence, limit)
-  local names = {}
-  for i = 1, #evidence, 2 do names[#names + 1] = evidence[i] end
-  for from = 1, #names, CHUNK do
-    local to = math.min(from + CHUNK - 1, #names)
-    local old = redis.call('HMGET', key, unpack(names, from, to))
-    local fields = {}
-    for i = from, to do
-      local lines = evidence[i * 2]
-      if old[i - from + 1] then lines = lines .. '\n' .. old[i - from + 1] end
+-- Put evidence before what is known: `count` pairs of interest and lines, which stand in `values` from `at` on.
+local function add_evidence(key, values, at, count, limit)
+  for from = 0, count - 1, CHUNK do
+    local to, names, fields = math.min(from + CHUNK, count) - 1, {}, {}
+    for i = from, to do names[#names + 1] = values[at + 2 * i] end
+    local old = redis.call('HMGET', key, unpack(names))
+    for i, name in ipairs(names) do
+      local lines = values[at + 2 * (from + i - 1) + 1]
+      if old[i] then lines = lines .. '\n' .. old[i] end
       local cut = 0
       for _ = 1, limit do
         cut = lines:find('\n', cut + 1, true)
         if not cut then break end
       end
       if cut then lines = lines:sub(1, cut - 1) end
-      fields[#fields + 1], fields[#fields + 2] = names[i], lines
+      fields[#fields + 1], fields[#fields + 2] = name, lines
     end
     redis.call('HSET', key, unpack(fields))
   end
@@ -184,39 +187,48 @@ local function drop_evidence(key, oldest)
   end
 end
 
--- Remove what is forgotten at `newest` and let every key live until its last interest will be, plus the grace.
-local function forget_and_expire(stem, newest, config)
-  local longest = 0
-  for _, stance in ipairs(STANCES) do
-    for name, half_life in pairs(config.horizons) do
-      local key = stem .. ':' .. stance .. ':' .. name
-      redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', newest - FORGOTTEN_HALF_LIVES * half_life))
-      local top = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
-      if top then
-        local left = math.max(tonumber(top) - newest, 0) + FORGOTTEN_HALF_LIVES * half_life
-        local seconds = math.ceil(left / 1000000) + config.grace
-        redis.call('EXPIRE', key, seconds)
-        longest = math.max(longest, seconds)
-      end
-    end
-  end
-  if longest > 0 then
-    for _, suffix in ipairs({ ':meta', ':why', ':seen' }) do redis.call('EXPIRE', stem .. suffix, longest) end
-  end
+-- Seconds that a set is kept whose highest score is `top`: until that is forgotten, plus the grace, plus the day that
+-- may pass before this is looked at again.
+local function lifetime(top, newest, half_life, config)
+  local left = math.max(top - newest, 0) + FORGOTTEN_HALF_LIVES * half_life + DAY
+  return math.ceil(left / 1000000) + config.grace
 end
 
--- One user's update. Returns {1, evicted, new scores ...} or, unwritten, {0, position, repeated ids, rules' version,
--- rules, ids beyond a cap}.
-local function apply_update(stem, log, hour_of_log, update, ids, items, from, config)
-  if fenced(stem, config) then return { 0, BEYOND_ALL, {}, 0, {}, {} } end
-  local first, last, newest_of_update, count, rules_seen, size, hours, capped_seen, sets, evidence = unpack(update, 1, 10)
+-- What lives as long as the last of a user's sets.
+local function expire_beside_sets(stem, seconds)
+  for _, suffix in ipairs({ ':meta', ':why', ':seen' }) do redis.call('EXPIRE', stem .. suffix, seconds) end
+end
+
+-- Remove what is forgotten at `newest` and let every key live as long as its last interest.
+local function forget_and_expire(stem, newest, config)
+  local longest = 0
+  for _, set in ipairs(config.sets) do
+    local key, half_life = stem .. set[1], set[2]
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', newest - FORGOTTEN_HALF_LIVES * half_life))
+    local top = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
+    if top then
+      local seconds = lifetime(tonumber(top), newest, half_life, config)
+      redis.call('EXPIRE', key, seconds)
+      longest = math.max(longest, seconds)
+    end
+  end
+  if longest > 0 then expire_beside_sets(stem, longest) end
+end
+
+-- One user's update, which stands in `updates` from `at` on. Returns how many interests were evicted, or, where
+-- changes are asked for, that and the new scores, packed. Where nothing was written, {position, repeated ids, rules'
+-- version, rules, ids beyond a cap}.
+local function apply_update(stem, log, hour_of_log, updates, at, size, ids, items, from, config)
+  if fenced(stem, config) then return { BEYOND_ALL, {}, 0, {}, {} } end
+  local first, last, newest_of_update, count, rules_seen, hours, capped_seen, sets, pieces =
+    unpack(updates, at, at + FIELDS - 1)
   local call, meta = redis.call, stem .. ':meta'
-  local known = call('HMGET', meta, log, 'newest', 'events', 'rules', 'schema', hour_of_log)
-  local refusal = check_schema(known[5])
+  local known = call('HMGET', meta, log, hour_of_log, 'newest', 'events', 'rules', 'schema')
+  local refusal = check_schema(known[6])
   if refusal then return refusal end
 
-  local position, rules_version, tally = tonumber(known[1]) or -1, tonumber(known[4]) or 0, tonumber(known[6]) or 0
-  local seen, again = '', {}
+  local position, tally, rules_version = tonumber(known[1]) or -1, tonumber(known[2]) or 0, tonumber(known[5]) or 0
+  local seen, again = '', NONE
   if config.window > 0 then
     seen = call('GET', stem .. ':seen') or ''
     if #seen > 0 then again = repeated(seen, ids, config.window) end
@@ -225,67 +237,75 @@ local function apply_update(stem, log, hour_of_log, update, ids, items, from, co
   if is_new then capped, tally, busy = cap(stem, log, tally, size, hours, items, from, config) end
   if not is_new or rules_version ~= rules_seen or not same(capped, capped_seen or NONE) then
     local rules = rules_version > 0 and call('HGETALL', stem .. ':rules') or {}
-    return { 0, position, again, rules_version, rules, capped }
+    return { position, again, rules_version, rules, capped }
   end
 
-  local before = tonumber(known[2]) or -1
+  local before = tonumber(known[3]) or -1
   local newest = math.max(before, newest_of_update)
-  local sweep = math.floor(newest / HOUR) ~= math.floor(before / HOUR)
-  local reply, evicted = { 1, 0 }, 0
-  for _, set in ipairs(sets) do
-    local key = stem .. ':' .. set[1]
-    local scores, added = sum_into(key, set[2], set[3], set[4])
-    if config.changes then
-      for _, score in ipairs(scores) do reply[#reply + 1] = string.format('%.0f', score) end
+  local evicted, scores = 0, config.changes and {}
+  local longest = before < 0 and lifetime(newest, newest, config.longest, config) or 0
+  at = at + FIELDS
+  local members_at, members_count = at, 0
+  for _ = 1, sets do
+    local set, of_its_own = config.sets[updates[at]], updates[at + 1]
+    local key = stem .. set[1]
+    at = at + 2
+    if of_its_own > 0 then
+      members_at, members_count, at = at, of_its_own, at + of_its_own
     end
+    local added, top = sum_into(key, set[2], updates, members_at, at, members_count, scores)
+    at = at + members_count
     if added > 0 then
       local members = call('ZCARD', key)
-      sweep = sweep or members == added
+      if members == added then
+        local seconds = lifetime(top, newest, set[2], config)
+        call('EXPIRE', key, seconds)
+        longest = math.max(longest, seconds)
+      end
       if members > config.max_interests then
         evicted = evicted + call('ZREMRANGEBYRANK', key, 0, members - config.max_interests - 1)
       end
     end
   end
-  if #evidence > 0 then add_evidence(stem .. ':why', evidence, config.evidence) end
+  if pieces > 0 then add_evidence(stem .. ':why', updates, at, pieces, config.evidence) end
   if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
-  local events = (tonumber(known[3]) or 0) + count
   if busy then
     call('HSET', stem .. ':busy', log, busy)
     call('EXPIRE', stem .. ':busy', config.grace) -- far beyond its hour
   end
+  local events = (tonumber(known[4]) or 0) + count
   call('HSET', meta, log, last, hour_of_log, tally, 'newest', newest, 'events', events)
-  if tonumber(known[5] or nil) ~= SCHEMA then call('HSET', meta, 'schema', SCHEMA) end
-  if sweep then forget_and_expire(stem, newest, config) end
-  local period = math.max(DAY, config.evidence_age / 30) -- 2 microseconds a line: not at every hour's sweep
+
+  if before >= 0 and math.floor(newest / DAY) ~= math.floor(before / DAY) then
+    forget_and_expire(stem, newest, config)
+  elseif longest > 0 then
+    expire_beside_sets(stem, math.max(longest, call('TTL', meta)))
+  end
+  local period = math.max(DAY, config.evidence_age / 30) -- 2 microseconds a line: not at every day's sweep
   if before >= 0 and math.floor(newest / period) ~= math.floor(before / period) then
     drop_evidence(stem .. ':why', newest - config.evidence_age)
   end
-  reply[2] = evicted
-  return reply
+  if not scores then return evicted end
+  return cmsgpack.pack({ evicted, scores })
 end
 
--- Arguments: the configuration, the log's name, one update for each user in KEYS, the ids of all their events, and
--- the items of all their events.
+-- Arguments: the configuration, the log's name, the updates of the users in KEYS one after another, each behind its
+-- length and the number of its events, the ids of all their events, and the items of all their events.
 local function apply(keys, args)
   local config, log, updates, ids, items = cmsgpack.unpack(args[1]), args[2], cmsgpack.unpack(args[3]), args[4], args[5]
-  local replies, from, hour_of_log = {}, 0, log .. HOUR_OF_LOG
+  local replies, at, from, hour_of_log = {}, 1, 0, log .. HOUR_OF_LOG
   for i, stem in ipairs(keys) do
-    local update = updates[i]
-    local to = from + update[6]
-    local own_ids = ids:sub(from * ID_BYTES + 1, to * ID_BYTES)
-    replies[i] = apply_update(stem, log, hour_of_log, update, own_ids, items, from, config)
-    from = to
+    local length, size = updates[at], updates[at + 1]
+    local own_ids = ids:sub(from * ID_BYTES + 1, (from + size) * ID_BYTES)
+    replies[i] = apply_update(stem, log, hour_of_log, updates, at + 2, size, own_ids, items, from, config)
+    at, from = at + 1 + length, from + size
   end
   return replies
 end
 
 local function remove_interest(stem, interest, config)
   local removed = 0
-  for _, stance in ipairs(STANCES) do
-    for name in pairs(config.horizons) do
-      removed = removed + redis.call('ZREM', stem .. ':' .. stance .. ':' .. name, interest)
-    end
-  end
+  for _, set in ipairs(config.sets) do removed = removed + redis.call('ZREM', stem .. set[1], interest) end
   return removed
 end
 
@@ -304,7 +324,7 @@ local function cut(stem, interest, lines, cutoff, config, restore)
       if restore then
         for name, half_life in pairs(config.horizons) do
           local score = round(piece.at + half_life * math.log(piece.weight) / LN2)
-          sum_into(stem .. ':' .. stance_set(piece.stance) .. ':' .. name, half_life, { interest }, { score })
+          sum_into(stem .. ':' .. stance_set(piece.stance) .. ':' .. name, half_life, { interest, score }, 1, 2, 1)
         end
       end
     end
@@ -323,14 +343,11 @@ end
 
 local function ruled(stem)
   redis.call('HINCRBY', stem .. ':meta', 'rules', 1)
-  redis.call('HSET', stem .. ':meta', 'schema', SCHEMA)
 end
 
 local function suffixes(config)
   local found = { ':meta', ':why', ':rules', ':seen', ':busy' }
-  for _, stance in ipairs(STANCES) do
-    for name in pairs(config.horizons) do found[#found + 1] = ':' .. stance .. ':' .. name end
-  end
+  for _, set in ipairs(config.sets) do found[#found + 1] = set[1] end
   return found
 end
 
@@ -357,12 +374,10 @@ local function forget(keys, args)
   end
   local why = redis.call('HGETALL', stem .. ':why')
   local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest')) or -1
-  for _, stance in ipairs(STANCES) do
-    for name in pairs(config.horizons) do
-      local key = stem .. ':' .. stance .. ':' .. name
-      erased(key, redis.call('ZCARD', key))
-      redis.call('DEL', key)
-    end
+  for _, set in ipairs(config.sets) do
+    local key = stem .. set[1]
+    erased(key, redis.call('ZCARD', key))
+    redis.call('DEL', key)
   end
   erased(stem .. ':why', #why / 2)
   erased(stem .. ':busy', redis.call('HLEN', stem .. ':busy'))
@@ -456,7 +471,7 @@ local function start_copy(keys, args)
   erase(copy, config)
   redis.call('COPY', live .. ':rules', copy .. ':rules')
   local version = redis.call('HGET', live .. ':meta', 'rules') or 0
-  redis.call('HSET', copy .. ':meta', 'run', run, 'rules', version, 'schema', SCHEMA)
+  redis.call('HSET', copy .. ':meta', 'run', run, 'rules', version)
   for _, suffix in ipairs({ ':meta', ':rules' }) do redis.call('EXPIRE', copy .. suffix, seconds) end
   return redis.call('HGETALL', live .. ':meta')
 end

@@ -1,6 +1,6 @@
 """The typed face of ``library.lua``: what its functions are called, what goes in, what comes out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -9,7 +9,7 @@ import msgspec
 from xxhash import xxh3_64_digest, xxh32_digest
 
 from .decay import FORGOTTEN_HALF_LIVES
-from .model import Applied, Change, Conflict, Evidence, Observation, ProfileUpdate, Rules
+from .model import Applied, Change, Conflict, Evidence, Observation, ProfileUpdate, Rules, Stance
 from .policy import MICROSECONDS, Policy
 
 APPLY = "penchant_apply"
@@ -24,7 +24,9 @@ SWITCH = "penchant_switch"
 _NO_ITEM = bytes(4)
 _UNLIMITED = 999_999  # as far as the library counts
 _HOUR = 3600 * MICROSECONDS
+_STANCES = (Stance.LIKE, Stance.DISLIKE)
 _pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
 RULINGS = {"mute": "muted", "unmute": "unmuted", "pin": "pinned", "unpin": "unpinned"}
 """What a user rules, as ``:rules`` spells it, and the field of Rules that holds it."""
@@ -43,6 +45,8 @@ def config(policy: Policy, *, changes: bool = False, run: str | None = None) -> 
     """
     settings = {
         "horizons": policy.half_lives,
+        "sets": _sets(policy.half_lives),
+        "longest": max(policy.half_lives.values()),
         "max_interests": policy.max_interests,
         "evidence": policy.evidence_per_interest,
         "evidence_age": policy.evidence_age or round(FORGOTTEN_HALF_LIVES * max(policy.half_lives.values())),
@@ -65,36 +69,53 @@ def update_arguments(
 ) -> tuple[str, bytes, bytes, bytes]:
     """Updates of one log as arguments of ``penchant_apply``.
 
-    The log, one array a user, the hashes of all event ids, the hashes of all items.
+    The log, the updates, the hashes of all event ids, the hashes of all items. The updates are one flat array, each
+    behind its length, because Lua would spend a tenth of the whole call on making small tables.
     """
     ids = [xxh3_64_digest(o.event_id.encode()) for update in updates for o in update.observations]
     items = [_item_hash(o.target) for update in updates for o in update.observations]
-    arrays = _pack(
-        [
-            (
-                update.observations[0].offset,
-                update.observations[-1].offset,
-                update.newest,
-                update.events,
-                update.rules_version,
-                len(update.observations),
-                _hours(update.observations),
-                [place + 1 for place in update.capped] if update.capped else None,
-                [
-                    (f"{stance.value}:{horizon}", half_lives[horizon], list(scores), list(scores.values()))
-                    for (stance, horizon), scores in update.sets.items()
-                    if scores
-                ],
-                [
-                    part
-                    for interest, pieces in update.evidence.items()
-                    for part in (interest, "\n".join([evidence_line(piece) for piece in pieces]))
-                ],
-            )
-            for update in updates
-        ]
-    )
-    return updates[0].log, arrays, b"".join(ids), b"".join(items)
+    places = {name: place for place, (name, _) in enumerate(_sets(half_lives), start=1)}
+    flat: list[object] = []
+    for update in updates:
+        parts = _parts(update, places)
+        flat.append(len(parts))
+        flat += parts
+    return updates[0].log, _pack(flat), b"".join(ids), b"".join(items)
+
+
+def _parts(update: ProfileUpdate, places: Mapping[str, int]) -> list[object]:
+    """Its numbers, its sets and its evidence.
+
+    A set is its place in the configuration, the number of its members, these, and their scores; no members: those of
+    the set before, which another horizon often shares.
+    """
+    sets = [(f":{stance.value}:{horizon}", scores) for (stance, horizon), scores in update.sets.items() if scores]
+    parts: list[object] = [
+        len(update.observations),
+        update.observations[0].offset,
+        update.observations[-1].offset,
+        update.newest,
+        update.events,
+        update.rules_version,
+        _hours(update.observations),
+        [place + 1 for place in update.capped] if update.capped else False,
+        len(sets),
+        len(update.evidence),
+    ]
+    before: list[str] = []
+    for name, scores in sets:
+        members = list(scores)
+        own = [] if members == before else members
+        parts += (places[name], len(own), *own, *scores.values())
+        before = members
+    for interest, pieces in update.evidence.items():
+        parts += (interest, "\n".join([evidence_line(piece) for piece in pieces]))
+    return parts
+
+
+def _sets(half_lives: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Every set that a profile may have: the end of its key, and its half-life."""
+    return [(f":{stance}:{name}", half_life) for stance in _STANCES for name, half_life in half_lives.items()]
 
 
 def _hours(observations: Sequence[Observation]) -> int | list[int]:
@@ -125,18 +146,20 @@ def evidence_line(evidence: Evidence) -> str:
     return _to_json(line).decode()
 
 
-def parse_reply(update: ProfileUpdate, reply: Sequence[Any]) -> Applied | Conflict:
+def parse_reply(update: ProfileUpdate, reply: int | bytes | Sequence[Any]) -> Applied | Conflict:
     """The reply of ``penchant_apply`` for one update."""
-    if reply[0] == 1:
-        scores = iter(reply[2:])
+    if isinstance(reply, int):
+        return Applied(user=update.user, newest=update.newest, events=update.events, evicted=reply)
+    if isinstance(reply, bytes):
+        evicted, scores = _unpack(reply)
         return Applied(
             user=update.user,
             newest=update.newest,
             events=update.events,
-            evicted=reply[1],
-            changes=list(_changes(update, scores)) if len(reply) > 2 else (),  # noqa: PLR2004 - none were asked for
+            evicted=evicted,
+            changes=list(_changes(update, scores)),
         )
-    _, position, repeated, version, fields, capped = reply
+    position, repeated, version, fields, capped = reply
     ids = [o.event_id for o in update.observations]
     return Conflict(
         user=update.user,
@@ -147,10 +170,10 @@ def parse_reply(update: ProfileUpdate, reply: Sequence[Any]) -> Applied | Confli
     )
 
 
-def _changes(update: ProfileUpdate, scores: Iterator[object]) -> Iterator[Change]:
-    for (stance, horizon), interests in update.sets.items():
-        for interest in interests:
-            yield Change(interest, stance, horizon, int(text(next(scores))))
+def _changes(update: ProfileUpdate, scores: Iterable[int]) -> Iterator[Change]:
+    names = [(interest, *key) for key, interests in update.sets.items() for interest in interests]
+    for (interest, stance, horizon), score in zip(names, scores, strict=True):
+        yield Change(interest, stance, horizon, score)
 
 
 def text(value: object) -> str:

@@ -60,7 +60,7 @@ ANSWERS = st.one_of(
     ).map(lambda found: json.dumps(found, ensure_ascii=False)),
 )
 EVIDENCE_FIELDS = {"event", "at", "weight", "stance", "source", "reader", "target"}
-META_FIELDS = {"comments/0", "comments/0:hour", "newest", "events", "schema"}
+META_FIELDS = {"comments/0", "comments/0:hour", "newest", "events"}
 PROPERTY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -97,7 +97,6 @@ class Attack:
         found = {key async for key in self._redis.scan_iter(f"pen:1:{{{attacker}}}*")}
         assert found <= {key.encode() for key in keys.all_of(attacker, horizons)}
         assert {f.decode() for f in await self._redis.hkeys(keys.meta(attacker))} <= META_FIELDS
-        assert await self._redis.hget(keys.meta(attacker), "schema") == b"1"
         evidence = await self._redis.hgetall(keys.why(attacker))
         interests = set()
         for stance in ("like", "dislike"):
