@@ -24,7 +24,7 @@ SWITCH = "penchant_switch"
 _NO_ITEM = bytes(4)
 _UNLIMITED = 999_999  # as far as the library counts
 _HOUR = 3600 * MICROSECONDS
-_STANCES = (Stance.LIKE, Stance.DISLIKE)
+_SetName = tuple[Stance, str]
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
@@ -45,7 +45,7 @@ def config(policy: Policy, *, changes: bool = False, run: str | None = None) -> 
     """
     settings = {
         "horizons": policy.half_lives,
-        "sets": _sets(policy.half_lives),
+        "sets": [(f":{stance}:{name}", policy.half_lives[name]) for stance, name in _set_names(policy.half_lives)],
         "longest": max(policy.half_lives.values()),
         "max_interests": policy.max_interests,
         "evidence": policy.evidence_per_interest,
@@ -74,7 +74,7 @@ def update_arguments(
     """
     ids = [xxh3_64_digest(o.event_id.encode()) for update in updates for o in update.observations]
     items = [_item_hash(o.target) for update in updates for o in update.observations]
-    places = {name: place for place, (name, _) in enumerate(_sets(half_lives), start=1)}
+    places = {name: place for place, name in enumerate(_set_names(half_lives), start=1)}
     flat: list[object] = []
     for update in updates:
         parts = _parts(update, places)
@@ -83,13 +83,13 @@ def update_arguments(
     return updates[0].log, _pack(flat), b"".join(ids), b"".join(items)
 
 
-def _parts(update: ProfileUpdate, places: Mapping[str, int]) -> list[object]:
+def _parts(update: ProfileUpdate, places: Mapping[_SetName, int]) -> list[object]:
     """Its numbers, its sets and its evidence.
 
     A set is its place in the configuration, the number of its members, these, and their scores; no members: those of
     the set before, which another horizon often shares.
     """
-    sets = [(f":{stance.value}:{horizon}", scores) for (stance, horizon), scores in update.sets.items() if scores]
+    sets = [(name, scores) for name, scores in update.sets.items() if scores]
     parts: list[object] = [
         len(update.observations),
         update.observations[0].offset,
@@ -113,9 +113,9 @@ def _parts(update: ProfileUpdate, places: Mapping[str, int]) -> list[object]:
     return parts
 
 
-def _sets(half_lives: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Every set that a profile may have: the end of its key, and its half-life."""
-    return [(f":{stance}:{name}", half_life) for stance in _STANCES for name, half_life in half_lives.items()]
+def _set_names(half_lives: Mapping[str, int]) -> list[_SetName]:
+    """Every set that a profile may have, in the order in which the configuration has them."""
+    return [(stance, horizon) for stance in (Stance.LIKE, Stance.DISLIKE) for horizon in half_lives]
 
 
 def _hours(observations: Sequence[Observation]) -> int | list[int]:
@@ -146,19 +146,17 @@ def evidence_line(evidence: Evidence) -> str:
     return _to_json(line).decode()
 
 
-def parse_reply(update: ProfileUpdate, reply: int | bytes | Sequence[Any]) -> Applied | Conflict:
-    """The reply of ``penchant_apply`` for one update."""
+def parse_reply(update: ProfileUpdate, reply: Any) -> Applied | Conflict:
+    """The reply of ``penchant_apply`` for one update.
+
+    The number of interests evicted; with changes that and the new scores, packed; where nothing was written, an array.
+    """
     if isinstance(reply, int):
         return Applied(user=update.user, newest=update.newest, events=update.events, evicted=reply)
     if isinstance(reply, bytes):
         evicted, scores = _unpack(reply)
-        return Applied(
-            user=update.user,
-            newest=update.newest,
-            events=update.events,
-            evicted=evicted,
-            changes=list(_changes(update, scores)),
-        )
+        changes = list(_changes(update, scores))
+        return Applied(user=update.user, newest=update.newest, events=update.events, evicted=evicted, changes=changes)
     position, repeated, version, fields, capped = reply
     ids = [o.event_id for o in update.observations]
     return Conflict(

@@ -156,8 +156,8 @@ class ProfileStore:
                 replies.append(library.parse_reply(update, part))
         return replies
 
-    async def _call_all(self, calls: Sequence[Sequence[ProfileUpdate]]) -> list[list[list[object]]]:
-        async def send() -> list[list[list[object]]]:
+    async def _call_all(self, calls: Sequence[Sequence[ProfileUpdate]]) -> list[list[Any]]:
+        async def send() -> list[list[Any]]:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chunk in calls:
                     stems = [keys.profile(update.user, self._namespace) for update in chunk]

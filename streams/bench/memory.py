@@ -48,11 +48,12 @@ async def _fill(url: str, policy: Policy, users: int) -> int:
         redis = AsyncRedis.from_url(url)
         store = ProfileStore(redis, policy)
         await store.prepare()
-        before = int(asking.info("memory")["used_memory_dataset"])
-        now = int(time.time() * MICROSECONDS)
-        for first in range(0, users, _BATCH):
+        now, before = int(time.time() * MICROSECONDS), 0
+        for first in range(0, users + _BATCH, _BATCH):
             batch = [_observation(user, n, now) for user in range(first, first + _BATCH) for n in range(_EVENTS)]
             await store.record("clicks/0", batch)
+            if not first:  # what the server needs for itself is there now: buffers, the functions, what Lua keeps
+                before = int(asking.info("memory")["used_memory_dataset"])
         await redis.aclose()
         return int(asking.info("memory")["used_memory_dataset"]) - before
 
@@ -61,4 +62,4 @@ def _observation(user: int, n: int, now: int) -> Observation:
     interest = f"concept-{(user + n % _INTERESTS) % 400:03d}"
     signal = Signal(interest, Stance.LIKE, 1.0, f"Item {n} #0123456789abcdef", "v1")
     at = now - n * MICROSECONDS
-    return Observation(f"u{user:07d}", f"click-{user}-{n}", user * _EVENTS + n, at, (signal,), f"i{n}")
+    return Observation(f"u{user:07d}", f"click-{user}-{n}", user * _EVENTS + n, at, (signal,), f"i{n}", now)

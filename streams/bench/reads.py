@@ -24,12 +24,14 @@ def measure(*, users: int, calls: int) -> dict[str, Any]:
         reader = InterestReader(redis)
         names = [user_name(n * 7919 % users) for n in range(calls)]
         groups = [[user_name((n * _MANY + k) % users) for k in range(_MANY)] for n in range(max(1, calls // _MANY))]
-        zsets = [keys.interests(user, "like", "now") for user in names]
-        raw = _latencies(lambda key: redis.zrange(key, 0, _INTERESTS - 1, desc=True, withscores=True), zsets)
-        top = _latencies(lambda user: reader.top(user, _INTERESTS, "now"), names)
+
+        def zrange(user: str) -> object:
+            return redis.zrange(keys.interests(user, "like", "now"), 0, _INTERESTS - 1, desc=True, withscores=True)
+
+        raw, top = _latencies(names, zrange, lambda user: reader.top(user, _INTERESTS, "now"))
         with _counting(redis) as sent:
             reader.many(groups[0])
-        many = _latencies(reader.many, groups)
+        (many,) = _latencies(groups, reader.many)
     return {
         "users": users,
         "interests": _INTERESTS,
@@ -62,19 +64,24 @@ def fill(redis: Redis, users: int) -> None:
                     for k in range(_INTERESTS)
                 }
                 pipe.zadd(keys.interests(user, "like", horizon), {m: round(s) for m, s in scores.items()})
-            pipe.hset(keys.meta(user), mapping={"clicks/0": number, "newest": now, "events": 40, "schema": 1})
+            pipe.hset(keys.meta(user), mapping={"clicks/0": number, "newest": now, "events": 40})
             if len(pipe) > 2_000:  # noqa: PLR2004 - commands in one round trip
                 pipe.execute()
         pipe.execute()
 
 
-def _latencies(call: Callable[[Any], object], arguments: list[Any]) -> dict[str, float]:
-    taken = []
+def _latencies(arguments: list[Any], *calls: Callable[[Any], object]) -> list[dict[str, float]]:
+    """Of each of these calls, which take turns, so that what else the machine does meets all of them."""
+    taken: list[list[float]] = [[] for _ in calls]
     for argument in arguments:
-        started = time.perf_counter()
-        call(argument)
-        taken.append((time.perf_counter() - started) * _MICRO)
-    taken.sort()
+        for call, own in zip(calls, taken, strict=True):
+            started = time.perf_counter()
+            call(argument)
+            own.append((time.perf_counter() - started) * _MICRO)
+    return [_quantiles(sorted(own)) for own in taken]
+
+
+def _quantiles(taken: list[float]) -> dict[str, float]:
     return {f"p{q:g}".replace(".", "_"): taken[min(len(taken) - 1, int(len(taken) * q / 100))] for q in (50, 99, 99.9)}
 
 
