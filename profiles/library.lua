@@ -151,14 +151,18 @@ local function sum_into(key, half_life, values, members_at, scores_at, count, to
 end
 
 -- Put evidence before what is known: `count` pairs of interest and lines, which stand in `values` from `at` on.
+-- Returns whether none of these interests had any.
 local function add_evidence(key, values, at, count, limit)
+  local first = true
   for from = 0, count - 1, CHUNK do
     local to, names, fields = math.min(from + CHUNK, count) - 1, {}, {}
     for i = from, to do names[#names + 1] = values[at + 2 * i] end
     local old = redis.call('HMGET', key, unpack(names))
     for i, name in ipairs(names) do
       local lines = values[at + 2 * (from + i - 1) + 1]
-      if old[i] then lines = lines .. '\n' .. old[i] end
+      if old[i] then
+        lines, first = lines .. '\n' .. old[i], false
+      end
       local cut = 0
       for _ = 1, limit do
         cut = lines:find('\n', cut + 1, true)
@@ -169,6 +173,7 @@ local function add_evidence(key, values, at, count, limit)
     end
     redis.call('HSET', key, unpack(fields))
   end
+  return first
 end
 
 -- Drop the evidence of what happened before `oldest`. Within a line only the instant is called "at":, unescaped.
@@ -243,7 +248,7 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
   local before = tonumber(known[3]) or -1
   local newest = math.max(before, newest_of_update)
   local evicted, scores = 0, config.changes and {}
-  local longest = before < 0 and lifetime(newest, newest, config.longest, config) or 0
+  local new_keys, longest = before < 0, lifetime(newest, newest, config.longest, config)
   at = at + FIELDS
   local members_at, members_count = at, 0
   for _ = 1, sets do
@@ -260,14 +265,14 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
       if members == added then
         local seconds = lifetime(top, newest, set[2], config)
         call('EXPIRE', key, seconds)
-        longest = math.max(longest, seconds)
+        new_keys, longest = true, math.max(longest, seconds)
       end
       if members > config.max_interests then
         evicted = evicted + call('ZREMRANGEBYRANK', key, 0, members - config.max_interests - 1)
       end
     end
   end
-  if pieces > 0 then add_evidence(stem .. ':why', updates, at, pieces, config.evidence) end
+  if pieces > 0 and add_evidence(stem .. ':why', updates, at, pieces, config.evidence) then new_keys = true end
   if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
   if busy then
     call('HSET', stem .. ':busy', log, busy)
@@ -278,7 +283,7 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
 
   if before >= 0 and math.floor(newest / DAY) ~= math.floor(before / DAY) then
     forget_and_expire(stem, newest, config)
-  elseif longest > 0 then
+  elseif new_keys then
     expire_beside_sets(stem, math.max(longest, call('TTL', meta)))
   end
   local period = math.max(DAY, config.evidence_age / 30) -- 2 microseconds a line: not at every day's sweep
@@ -410,6 +415,8 @@ local function rule(keys, args)
   local lines = redis.call('HGET', stem .. ':why', interest) or ''
   if kind == 'mute' or kind == 'unmute' and unmuted > muted and muted >= 0 then
     cut(stem, interest, lines, math.max(muted, unmuted), config, unmuted > muted)
+    local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest') or nil)
+    if newest then forget_and_expire(stem, newest, config) end
   end
   return 1
 end

@@ -254,6 +254,43 @@ async def test_every_key_expires_and_history_does_not_expire_at_once(redis, stor
     assert all(ttl > 7 * 86400 for ttl in ttls.values())
 
 
+async def test_what_lives_beside_the_sets_outlives_each_of_them(redis, store):
+    """A later set, stronger than all before; an interest unmuted; and a user whose events say nothing."""
+    steps = [(("a", "like", 1.0),), (("b", "dislike", 1000.0),), (("a", "like", 1.0), ("c", "like", 1.0))]
+    for n, signals in enumerate(steps):
+        await store.record("clicks/0", [observation(Shown("u", f"e{n}", START + n, signals), n)])
+        if n == 1:
+            await store.rule("u", "mute", "a", START + n)
+            assert not await redis.exists(keys.interests("u", "like", "now"))
+            await store.rule("u", "unmute", "a", START + n + 1)
+    ttls = {key: await redis.ttl(key) for key in await store.keys_of("u") if key != keys.rules("u")}
+    assert len(ttls) == 7
+    assert min(ttls.values()) > 7 * 86400
+    beside = [ttls[key("u")] for key in (keys.meta, keys.why, keys.seen)]
+    assert min(beside) >= max(ttls.values()) - 1
+    await store.record("clicks/0", [observation(Shown("silent", "e", START, ()), 10)])
+    assert await redis.ttl(keys.meta("silent")) > 7 * 86400
+
+
+async def test_more_interests_than_one_command_takes_some_of_them_forgotten_on_one_horizon(redis):
+    store = ProfileStore(redis, Policy(max_interests=5000), changes=True)
+    await store.prepare()
+    long_ago = START - 31 * HALF_LIVES_US["now"]
+    shown = [
+        Shown("u", "old", long_ago, tuple((f"old-{n}", "like", 1.0) for n in range(0, 2500, 2))),
+        Shown("u", "new", START, tuple((f"new-{n}", "like", 1.0 + n) for n in range(1700))),
+        Shown("u", "again", START + 1, (("old-0", "like", 2.0), ("old-0", "dislike", 1.0), ("new-0", "like", 3.0))),
+    ]
+    for batch in ([shown[0], shown[1]], [shown[2]]):
+        outcome = await store.record("clicks/0", [observation(s, shown.index(s)) for s in batch])
+        for change in outcome.updates[0].changes:
+            key = keys.interests("u", change.stance, change.horizon)
+            assert await redis.zscore(key, change.interest) == change.effective_time
+    assert await redis.zcard(keys.interests("u", "like", "now")) == 1700 + 1
+    assert await redis.zcard(keys.interests("u", "like", "lasting")) == 1700 + 1250
+    await assert_equals_oracle(redis, shown)
+
+
 async def test_a_profile_of_a_newer_schema_is_refused(redis, store):
     await redis.hset(keys.meta("u"), "schema", 2)
     with pytest.raises(Exception, match="upgrade this worker"):
