@@ -47,7 +47,7 @@ def interests(user: str, stance: str, horizon: str, namespace: str = PREFIX) -> 
 
 
 def meta(user: str, namespace: str = PREFIX) -> str:
-    """HASH of positions applied, events in the hour of each log, newest event time, counts and schema."""
+    """HASH of positions applied, events in the hour of each log, newest event time and counts."""
     return f"{profile(user, namespace)}:meta"
 
 

@@ -9,6 +9,7 @@ local FORGOTTEN_HALF_LIVES = 30
 local DAY = 24 * 3600 * 1000000
 local ID_BYTES = 8
 local ITEM_BYTES = 4
+local APPENDED_FROM = 4096 -- bytes; APPEND takes twice the memory that a string needs, SET the time to copy it
 local NO_ITEM = '\0\0\0\0'
 local TALLY = 1000000
 local HOUR_OF_LOG = ':hour'
@@ -118,7 +119,7 @@ end
 
 local function remember(key, seen, ids, window)
   local kept = #seen + #ids
-  if kept > window * ID_BYTES * 1.25 then
+  if kept <= APPENDED_FROM or kept > window * ID_BYTES * 1.25 then
     redis.call('SET', key, (seen .. ids):sub(-window * ID_BYTES), 'KEEPTTL')
   else
     redis.call('APPEND', key, ids)
@@ -151,9 +152,9 @@ local function sum_into(key, half_life, values, members_at, scores_at, count, to
 end
 
 -- Put evidence before what is known: `count` pairs of interest and lines, which stand in `values` from `at` on.
--- Returns whether none of these interests had any.
+-- Returns whether any of these interests had some.
 local function add_evidence(key, values, at, count, limit)
-  local first = true
+  local is_known = false
   for from = 0, count - 1, CHUNK do
     local to, names, fields = math.min(from + CHUNK, count) - 1, {}, {}
     for i = from, to do names[#names + 1] = values[at + 2 * i] end
@@ -161,7 +162,7 @@ local function add_evidence(key, values, at, count, limit)
     for i, name in ipairs(names) do
       local lines = values[at + 2 * (from + i - 1) + 1]
       if old[i] then
-        lines, first = lines .. '\n' .. old[i], false
+        lines, is_known = lines .. '\n' .. old[i], true
       end
       local cut = 0
       for _ = 1, limit do
@@ -173,7 +174,7 @@ local function add_evidence(key, values, at, count, limit)
     end
     redis.call('HSET', key, unpack(fields))
   end
-  return first
+  return is_known
 end
 
 -- Drop the evidence of what happened before `oldest`. Within a line only the instant is called "at":, unescaped.
@@ -206,7 +207,7 @@ end
 
 -- Remove what is forgotten at `newest` and let every key live as long as its last interest.
 local function forget_and_expire(stem, newest, config)
-  local longest = 0
+  local longest = lifetime(newest, newest, config.longest, config)
   for _, set in ipairs(config.sets) do
     local key, half_life = stem .. set[1], set[2]
     redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', newest - FORGOTTEN_HALF_LIVES * half_life))
@@ -217,7 +218,36 @@ local function forget_and_expire(stem, newest, config)
       longest = math.max(longest, seconds)
     end
   end
-  if longest > 0 then expire_beside_sets(stem, longest) end
+  expire_beside_sets(stem, longest)
+end
+
+-- Sum an update's sets into the profile; `count` of them stand in `updates` from `at` on, as library.py describes it.
+-- Returns how many interests were evicted, for how many seconds the sets live that are new (0: there are none), and
+-- where in `updates` the evidence begins. Each new score is put at the end of `total`, if given.
+local function sum_sets(stem, updates, at, count, newest, config, total)
+  local evicted, longest, members_at, size = 0, 0, nil, nil
+  for _ = 1, count do
+    local set, of_its_own = config.sets[updates[at]], updates[at + 1]
+    local key = stem .. set[1]
+    at = at + 2
+    if of_its_own > 0 then
+      members_at, size, at = at, of_its_own, at + of_its_own
+    end
+    local added, top = sum_into(key, set[2], updates, members_at, at, size, total)
+    at = at + size
+    if added > 0 then
+      local members = redis.call('ZCARD', key)
+      if members == added then
+        local seconds = lifetime(top, newest, set[2], config)
+        redis.call('EXPIRE', key, seconds)
+        longest = math.max(longest, seconds)
+      end
+      if members > config.max_interests then
+        evicted = evicted + redis.call('ZREMRANGEBYRANK', key, 0, members - config.max_interests - 1)
+      end
+    end
+  end
+  return evicted, longest, at
 end
 
 -- One user's update, which stands in `updates` from `at` on. Returns how many interests were evicted, or, where
@@ -247,32 +277,9 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
 
   local before = tonumber(known[3]) or -1
   local newest = math.max(before, newest_of_update)
-  local evicted, scores = 0, config.changes and {}
-  local new_keys, longest = before < 0, lifetime(newest, newest, config.longest, config)
-  at = at + FIELDS
-  local members_at, members_count = at, 0
-  for _ = 1, sets do
-    local set, of_its_own = config.sets[updates[at]], updates[at + 1]
-    local key = stem .. set[1]
-    at = at + 2
-    if of_its_own > 0 then
-      members_at, members_count, at = at, of_its_own, at + of_its_own
-    end
-    local added, top = sum_into(key, set[2], updates, members_at, at, members_count, scores)
-    at = at + members_count
-    if added > 0 then
-      local members = call('ZCARD', key)
-      if members == added then
-        local seconds = lifetime(top, newest, set[2], config)
-        call('EXPIRE', key, seconds)
-        new_keys, longest = true, math.max(longest, seconds)
-      end
-      if members > config.max_interests then
-        evicted = evicted + call('ZREMRANGEBYRANK', key, 0, members - config.max_interests - 1)
-      end
-    end
-  end
-  if pieces > 0 and add_evidence(stem .. ':why', updates, at, pieces, config.evidence) then new_keys = true end
+  local scores = config.changes and {}
+  local evicted, longest, pieces_at = sum_sets(stem, updates, at + FIELDS, sets, newest, config, scores)
+  local is_known = pieces == 0 or add_evidence(stem .. ':why', updates, pieces_at, pieces, config.evidence)
   if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
   if busy then
     call('HSET', stem .. ':busy', log, busy)
@@ -283,8 +290,9 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
 
   if before >= 0 and math.floor(newest / DAY) ~= math.floor(before / DAY) then
     forget_and_expire(stem, newest, config)
-  elseif new_keys then
-    expire_beside_sets(stem, math.max(longest, call('TTL', meta)))
+  elseif before < 0 or longest > 0 or not is_known then
+    local least = lifetime(newest, newest, config.longest, config)
+    expire_beside_sets(stem, math.max(least, longest, call('TTL', meta)))
   end
   local period = math.max(DAY, config.evidence_age / 30) -- 2 microseconds a line: not at every day's sweep
   if before >= 0 and math.floor(newest / period) ~= math.floor(before / period) then
