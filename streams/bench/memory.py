@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from profiles.model import Observation, Signal, Stance
 from profiles.policy import MICROSECONDS, Policy
@@ -18,6 +19,7 @@ _INTERESTS = 20
 _EVENTS = 40
 _AT_ONCE = 4
 _BATCH = 100
+_SETTLED_SECONDS = 0.5  # until the server has counted the buffers of the client that is gone
 
 
 def measure(*, users: int) -> dict[str, Any]:
@@ -41,27 +43,28 @@ def measure(*, users: int) -> dict[str, Any]:
 
 
 def _bytes(policy: Policy, users: int) -> float:
-    with EmbeddedRedis() as server:
-        return asyncio.run(_fill(server.url, policy, users)) / users
+    with EmbeddedRedis() as server, Redis.from_url(server.url) as asking:
+        asyncio.run(_fill(server.url, policy, range(_BATCH)))
+        before = _dataset(asking)  # what the server needs for itself is there now, too
+        asyncio.run(_fill(server.url, policy, range(_BATCH, _BATCH + users)))
+        return (_dataset(asking) - before) / users
 
 
-async def _fill(url: str, policy: Policy, users: int) -> int:
-    from redis.asyncio import Redis as AsyncRedis  # noqa: PLC0415 - two clients of one name
+def _dataset(asking: Redis) -> int:
+    time.sleep(_SETTLED_SECONDS)
+    return int(asking.info("memory")["used_memory_dataset"])
 
-    with Redis.from_url(url) as asking:
-        redis = AsyncRedis.from_url(url)
+
+async def _fill(url: str, policy: Policy, users: range) -> None:
+    async with AsyncRedis.from_url(url) as redis:
         store = ProfileStore(redis, policy)
         await store.prepare()
-        now, before = int(time.time() * MICROSECONDS), 0
-        for first in range(0, users + _BATCH, _BATCH):
+        now = int(time.time() * MICROSECONDS)
+        for first in range(users.start, users.stop, _BATCH):
             for event in range(0, _EVENTS, _AT_ONCE):
                 events = range(event, event + _AT_ONCE)
                 batch = [_observation(user, n, now) for user in range(first, first + _BATCH) for n in events]
                 await store.record("clicks/0", batch)
-            if not first:  # what the server needs for itself is there now: buffers, the functions, what Lua keeps
-                before = int(asking.info("memory")["used_memory_dataset"])
-        await redis.aclose()
-        return int(asking.info("memory")["used_memory_dataset"]) - before
 
 
 def _observation(user: int, n: int, now: int) -> Observation:
