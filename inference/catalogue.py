@@ -34,6 +34,12 @@ _encode = msgspec.json.Encoder().encode
 _decode = lru_cache(maxsize=100_000)(msgspec.json.Decoder(tuple[ItemVersion, ...]).decode)
 
 
+@lru_cache(maxsize=100_000)
+def _key(item_id: str) -> bytes:
+    """The key as redis-py sends it, for it is asked for in every batch."""
+    return keys.item(item_id).encode()
+
+
 def version_at(versions: Sequence[ItemVersion], at: int) -> ItemVersion:
     """The version in force at ``at``; before the first one, the first."""
     if len(versions) == 1:
@@ -51,7 +57,7 @@ class Catalogue:
         """The versions of the items that are known, oldest first."""
         if not item_ids:
             return {}
-        values = await self._redis.mget([keys.item(i) for i in item_ids])
+        values = await self._redis.mget([_key(i) for i in item_ids])
         return {i: _decode(value) for i, value in zip(item_ids, values, strict=True) if value}
 
     async def add(self, versions: Mapping[str, ItemVersion]) -> None:

@@ -11,7 +11,9 @@ _UNESCAPES = (("%7B", "{"), ("%7D", "}"), ("%25", "%"))
 
 def escape(identifier: str) -> str:
     """An id as it stands in a key: braces would move the hash slot, so they are percent-encoded."""
-    return identifier.translate(_ESCAPES)
+    if "{" in identifier or "}" in identifier or "%" in identifier:
+        return identifier.translate(_ESCAPES)
+    return identifier
 
 
 def unescape(identifier: str) -> str:

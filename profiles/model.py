@@ -16,6 +16,8 @@ class Stance(StrEnum):
     DISLIKE = "dislike"
     NEUTRAL = "neutral"
 
+    __hash__ = str.__hash__  # Enum's own is a call of Python, for every look into a dictionary
+
 
 class Signal(NamedTuple):
     """One interest shown by one event: how strongly, and what in the event shows it.
@@ -42,7 +44,7 @@ class Observation(NamedTuple):
     event_id: str
     offset: int
     at: int
-    signals: Sequence[Signal]
+    signals: tuple[Signal, ...]
     target: str | None = None
     appended_at: int = 0
 
@@ -106,8 +108,7 @@ class Rules:
 NO_RULES = Rules()
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileUpdate:
+class ProfileUpdate(NamedTuple):
     """What one batch of one partition changes in one user's profile: the unit the store applies.
 
     ``observations`` are what it is made of, in the order of their partition, which ``log`` names; their ids are for
@@ -137,8 +138,7 @@ class Change:
     effective_time: int
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """An update that is now in the profile. ``changes`` is empty unless they were asked for."""
 
     user: str

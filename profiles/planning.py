@@ -1,14 +1,41 @@
 """From observations to updates: pure, so that the same log always gives the same profile."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 from math import exp2, log2
 
 from .decay import FORGOTTEN_HALF_LIVES
-from .model import NO_RULES, Evidence, Observation, ProfileUpdate, Rules, Stance
+from .model import NO_RULES, Evidence, Observation, ProfileUpdate, Rules, Signal, Stance
 from .policy import NEUTRAL_SHARE, Policy
 
-_DISLIKE, _NEUTRAL = Stance.DISLIKE, Stance.NEUTRAL
 _FORGOTTEN = exp2(-FORGOTTEN_HALF_LIVES)
+_Weight = tuple[str, bool, float]
+"""An interest, whether it is disliked, and how much it weighs."""
+
+
+class Signals(tuple[Signal, ...]):  # noqa: SLOT001 - what was worked out is kept in the instance
+    """The signals of one event, prepared for planning once: for those that many events share."""
+
+    @cached_property
+    def weights(self) -> tuple[_Weight, ...]:
+        """What each signal adds at the moment of its event."""
+        return tuple((s.interest, s.stance is Stance.DISLIKE, _weight(s)) for s in self)
+
+    @cached_property
+    def half_lives(self) -> tuple[tuple[Stance, tuple[tuple[str, float], ...]], ...]:
+        """By stance and interest: how many half-lives after an event that stands alone it will weigh 1."""
+        return tuple(
+            (stance, tuple((interest, log2(weight)) for interest, weight in sums.items() if weight >= _FORGOTTEN))
+            for stance, sums in _sum_up([(0, self.weights)], 1)
+        )
+
+
+def _prepared(signals: tuple[Signal, ...]) -> Signals:
+    return signals if type(signals) is Signals else Signals(signals)
+
+
+def _weight(signal: Signal) -> float:
+    return signal.strength * (NEUTRAL_SHARE if signal.stance is Stance.NEUTRAL else 1.0)
 
 
 def by_user(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
@@ -19,10 +46,10 @@ def by_user(observations: Iterable[Observation]) -> dict[str, list[Observation]]
     return users
 
 
-def without_repeats(observations: Sequence[Observation]) -> list[Observation]:
+def without_repeats(observations: list[Observation]) -> list[Observation]:
     """One user's observations with only the first of each event id."""
-    if len(observations) == 1:
-        return list(observations)
+    if len(observations) == 1 or len({o.event_id for o in observations}) == len(observations):
+        return observations
     return list({o.event_id: o for o in reversed(observations)}.values())[::-1]
 
 
@@ -38,62 +65,72 @@ def plan(
     ``observations`` are of one user, in log order, without repeated event ids. Those that ``rules`` forbid, and those
     whose ids are ``capped``, still move the position and still count as seen, so that a redelivery finds them done.
     """
-    newest = newest_admitted = max([o.at for o in observations])
     admitted = observations
     if rules.version or capped:
         admitted = [o for o in observations if o.event_id not in capped and rules.admits(o)]
-        newest_admitted = max([o.at for o in admitted], default=-1)
-    sums = _sum_weights(admitted, newest, policy, rules)
+    newest = max([o.at for o in admitted]) if admitted else -1
     return ProfileUpdate(
         user=observations[0].user,
         log=log,
         observations=observations,
         capped=[place for place, o in enumerate(observations) if o.event_id in capped] if capped else (),
-        newest=newest_admitted,
+        newest=newest,
         events=len(admitted),
         rules_version=rules.version,
-        sets={key: _to_scores(weights, newest, policy.half_lives[key[1]]) for key, weights in sums.items()},
-        evidence=_evidence(admitted, policy.evidence_per_interest, rules),
+        sets=_scores(admitted, newest, policy, rules),
+        evidence=_evidence(admitted, policy.evidence_per_interest, rules) if policy.evidence_per_interest else {},
     )
 
 
-def _sum_weights(
+def _scores(
     observations: Sequence[Observation], newest: int, policy: Policy, rules: Rules
-) -> Mapping[tuple[Stance, str], dict[str, float]]:
-    """Decayed sums at ``newest``, by set and interest: one logarithm an interest instead of one a signal."""
-    sums: dict[tuple[Stance, str], dict[str, float]] = {}
-    for horizon in policy.horizons:
-        half_life = horizon.half_life
-        likes: dict[str, float] = {}
-        dislikes: dict[str, float] = {}
-        for observation in observations:
-            decayed = exp2((observation.at - newest) / half_life)
-            for interest, stance, strength, _, _ in observation.signals:
-                if rules is not NO_RULES and not rules.admits_interest(interest, observation.at):
-                    continue
-                weight = decayed * strength * NEUTRAL_SHARE if stance is _NEUTRAL else decayed * strength
-                weights = dislikes if stance is _DISLIKE else likes
-                weights[interest] = weights[interest] + weight if interest in weights else weight
-        if likes:
-            sums[Stance.LIKE, horizon.name] = likes
-        if dislikes:
-            sums[Stance.DISLIKE, horizon.name] = dislikes
-    return sums
+) -> dict[tuple[Stance, str], dict[str, int]]:
+    """The effective times of the summed signals, by set and interest, without what is forgotten at ``newest``."""
+    if rules is not NO_RULES:
+        observations = [_as_ruled(o, rules) for o in observations]
+    if len(observations) == 1:
+        half_lives = _prepared(observations[0].signals).half_lives
+        return {
+            (stance, name): {interest: newest + round(half_life * later) for interest, later in pairs}
+            for stance, pairs in half_lives
+            for name, half_life in policy.half_lives.items()
+        }
+    events = [(o.at - newest, _prepared(o.signals).weights) for o in observations]
+    sets = {}
+    for name, half_life in policy.half_lives.items():
+        for stance, sums in _sum_up(events, half_life):
+            sets[stance, name] = {
+                interest: newest + round(half_life * log2(weight))
+                for interest, weight in sums.items()
+                if weight >= _FORGOTTEN
+            }
+    return sets
 
 
-def _to_scores(weights: Mapping[str, float], newest: int, half_life: int) -> dict[str, int]:
-    return {
-        interest: round(newest + half_life * log2(weight))
-        for interest, weight in weights.items()
-        if weight >= _FORGOTTEN
-    }
+def _as_ruled(observation: Observation, rules: Rules) -> Observation:
+    """The observation without the signals of interests that are muted for it."""
+    at = observation.at
+    return observation._replace(signals=tuple(s for s in observation.signals if rules.admits_interest(s.interest, at)))
+
+
+def _sum_up(events: Iterable[tuple[int, Iterable[_Weight]]], half_life: int) -> list[tuple[Stance, dict[str, float]]]:
+    """What the weights, each given with its instant, sum up to at the instant 0; by stance, if any.
+
+    Weights are summed, and not effective times: one logarithm an interest instead of one a signal.
+    """
+    likes: dict[str, float] = {}
+    dislikes: dict[str, float] = {}
+    for at, weights in events:
+        decayed = exp2(at / half_life)
+        for interest, disliked, weight in weights:
+            sums = dislikes if disliked else likes
+            sums[interest] = sums[interest] + decayed * weight if interest in sums else decayed * weight
+    return [(stance, sums) for stance, sums in ((Stance.LIKE, likes), (Stance.DISLIKE, dislikes)) if sums]
 
 
 def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> dict[str, list[Evidence]]:
     """The newest ``limit`` signals of each interest, newest first."""
     evidence: dict[str, list[Evidence]] = {}
-    if not limit:
-        return evidence
     for observation in reversed(observations):
         for signal in observation.signals:
             lines = evidence.setdefault(signal.interest, [])
@@ -102,7 +139,7 @@ def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> 
                     Evidence(
                         event=observation.event_id,
                         at=observation.at,
-                        weight=signal.strength * (NEUTRAL_SHARE if signal.stance is _NEUTRAL else 1.0),
+                        weight=_weight(signal),
                         stance=signal.stance,
                         source=signal.source,
                         reader=signal.reader,

@@ -73,6 +73,8 @@ class Action(StrEnum):
     HIDE = "hide"
     RETURN = "return"
 
+    __hash__ = str.__hash__  # Enum's own is a call of Python, for every look into a dictionary
+
 
 class CommentKind(StrEnum):
     """What sort of text a user wrote."""

@@ -28,6 +28,8 @@ def to_instant(value: object) -> Instant:
     Years before 1970 and numbers that look like seconds or microseconds raise BadTimeError: a guess here would
     silently move events by years.
     """
+    if type(value) is int and AFTER_SECONDS <= value < AFTER_MS:  # as nearly all are
+        return Instant(value * 1000)
     if isinstance(value, str):
         if not (len(value) == _MS_DIGITS and value.isascii() and value.isdigit()):
             return _from_text(value)

@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from .decoding import Decoder
 from .events import Event, Reason, Rejected
@@ -16,7 +17,7 @@ E = TypeVar("E", bound=Event)
 R = TypeVar("R")
 
 
-class Placed(NamedTuple, Generic[E]):
+class Placed(Struct, Generic[E], frozen=True, gc=False):
     """An event and its place: the row of its record in the batch, its offset, its Kafka time in microseconds."""
 
     row: int

@@ -52,14 +52,14 @@ class BulkHistogram(Collector):
         self._counts: dict[str, list[int]] = defaultdict(lambda: [0] * (len(self._buckets) + 1))
         self._sums: dict[str, float] = defaultdict(float)
 
-    def observe(self, label: str, values: Iterable[float]) -> None:
-        """Count the values under one label value; a negative one (clock skew) counts as 0."""
+    def observe(self, label: str, values: Mapping[float, int]) -> None:
+        """Count each value as often as it says, under one label value; a negative one (clock skew) counts as 0."""
         counts = self._counts[label]
         total = 0.0
-        for value in values:
+        for value, times in values.items():
             seconds = max(value, 0.0)
-            counts[bisect_left(self._buckets, seconds)] += 1
-            total += seconds
+            counts[bisect_left(self._buckets, seconds)] += times
+            total += seconds * times
         self._sums[label] += total
 
     def quantile(self, label: str, q: float) -> float:

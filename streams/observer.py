@@ -1,13 +1,16 @@
 """What the pipeline tells its observers: frozen values, one way. Metrics are one, a list in a test is another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class BatchApplied:
-    """One record batch is in Redis. ``freshness`` is seconds from append to visible, one a record."""
+    """One record batch is in Redis. ``freshness`` is seconds from append to visible, and how many records took them.
+
+    Few values, because an append takes many records in.
+    """
 
     topic: str
     partition: int
@@ -18,7 +21,7 @@ class BatchApplied:
     ruled_out: int
     capped: int
     evicted: int
-    freshness: Sequence[float]
+    freshness: Mapping[float, int]
 
 
 @dataclass(frozen=True, slots=True)

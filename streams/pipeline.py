@@ -125,7 +125,7 @@ class Pipeline:
         batch = prepared.batch
         log = f"{self._log}/{batch.partition}"
         written = await self._timed_async(batch.topic, "apply", lambda: self._handler.write(log, prepared.results))
-        now = time.time()
+        now, appended = time.time(), Counter([record.timestamp for record in batch.records])
         await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, {}, written.updates))
         self._observer.observe(
             BatchApplied(
@@ -138,7 +138,7 @@ class Pipeline:
                 ruled_out=written.ruled_out,
                 capped=written.capped,
                 evicted=written.evicted,
-                freshness=[now - record.timestamp / 1000 for record in batch.records],
+                freshness={now - milliseconds / 1000: records for milliseconds, records in appended.items()},
             )
         )
         if prepared.rejected:

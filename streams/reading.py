@@ -8,7 +8,8 @@ from xxhash import xxh3_64_hexdigest
 
 from inference.catalogue import Catalogue, ItemVersion, version_at
 from inference.extraction import Extraction, Extractor, Overloaded, Passage
-from profiles.model import Observation, Signal
+from profiles.model import Observation
+from profiles.planning import Signals
 from profiles.policy import action_weight
 
 from .events import Click, Comment, InlineItem, Item, Reason, Rejected
@@ -108,7 +109,7 @@ class ClickReader:
         self._catalogue = catalogue
         self._wait = item_wait_seconds
         self._missing: dict[str, float] = {}
-        self._signals: dict[tuple[int, str, float | None], tuple[ItemVersion, tuple[Signal, ...]]] = {}
+        self._signals: dict[tuple[int, str, float | None], tuple[ItemVersion, Signals]] = {}
 
     async def observe(self, clicks: Sequence[Placed[Click]]) -> list[Observation | Rejected]:
         """One observation a click, or a reject where its item stays unknown or says nothing to read."""
@@ -181,7 +182,7 @@ class ClickReader:
             await asyncio.sleep(_POLL_SECONDS)
             known |= await self._catalogue.find(waiting)
 
-    def _signals_of(self, version: ItemVersion, click: Click) -> tuple[Signal, ...]:
+    def _signals_of(self, version: ItemVersion, click: Click) -> Signals:
         """The same item and action give the same signals: made once while the version stays in memory."""
         key = (id(version), click.action, click.dwell_ms)
         known = self._signals.get(key)

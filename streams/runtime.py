@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -55,7 +54,7 @@ _log = structlog.get_logger()
 _DAY_SECONDS = 86_400
 _DAY = _DAY_SECONDS * MICROSECONDS
 _UNITS = {"h": 3600, "d": _DAY_SECONDS}
-_RECENT_USERS = 200
+_RECENT_USERS, _MANY_USERS = 200, 2_000
 _WARM_UP = "I love science fiction"
 _CHECK_SECONDS = 5.0
 
@@ -118,20 +117,17 @@ class RecentUsers:
     """The users whose profiles changed last, newest first: what the live page offers to look at."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._seen: dict[str, float] = {}
 
     def touch(self, users: Sequence[str]) -> None:
         """Note that these users' profiles changed just now."""
-        now = time.time()
-        for user in users[-_RECENT_USERS:]:
-            self._seen[user] = now
-            self._seen.move_to_end(user)
-        while len(self._seen) > _RECENT_USERS:
-            self._seen.popitem(last=False)
+        self._seen.update(dict.fromkeys(users[-_RECENT_USERS:], time.time()))
+        if len(self._seen) > _MANY_USERS:
+            self._seen = dict(self.newest())
 
     def newest(self) -> list[tuple[str, float]]:
         """User and the time of the last change, in seconds since the epoch."""
-        return list(reversed(self._seen.items()))
+        return sorted(self._seen.items(), key=lambda seen: -seen[1])[:_RECENT_USERS]
 
 
 def ledger_of(settings: Settings, redis: Redis) -> Ledger:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from inference.extraction import Interest
 from profiles.model import Signal, Stance
+from profiles.planning import Signals
 from profiles.policy import COMMENT_STRENGTH, ActionWeight
 
 MAX_ENTITY_CHARACTERS = 48
@@ -21,9 +22,9 @@ def comment_signals(interests: Iterable[Interest], text: str, reader: str) -> tu
     return _signals(interests, COMMENT_STRENGTH, None, text, reader)
 
 
-def item_signals(interests: Iterable[Interest], action: ActionWeight, source: str, reader: str) -> tuple[Signal, ...]:
+def item_signals(interests: Iterable[Interest], action: ActionWeight, source: str, reader: str) -> Signals:
     """The signals of an action on an item: the stance is the action's, whatever the item's text praises."""
-    return _signals(interests, action.strength, action.stance, source, reader)
+    return Signals(_signals(interests, action.strength, action.stance, source, reader))
 
 
 def _signals(

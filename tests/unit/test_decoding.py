@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -302,3 +303,36 @@ def test_no_json_raises(kind, base, changes, headers):
     assert isinstance(decoded, EVENTS)
     if not isinstance(decoded, Rejected):
         assert decoded.occurred_at >= 0
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*CLICK, "dwell_ms", "item", "itemId", "more"]),
+        st.sampled_from(
+            [
+                "e",
+                "like",
+                "i\0",
+                "",
+                5,
+                12.5,
+                None,
+                True,
+                APPENDED_MS,
+                str(APPENDED_MS),
+                "2026-11-24T12:00:00Z",
+                {"title": "t"},
+            ]
+        ),
+    )
+)
+def test_the_quick_way_ends_where_the_long_one_does(changes):
+    value = json.dumps(CLICK | changes).encode()
+    quick, long = decoder(), decoder()
+    long._decode_quickly = long._decode
+    ended, expected = (d.decode(value, (), APPENDED_MS, None) for d in (quick, long))
+    assert isinstance(ended, Rejected) == isinstance(expected, Rejected)
+    if isinstance(expected, Rejected):
+        assert ended == expected
+    else:
+        assert msgspec.structs.asdict(ended) == msgspec.structs.asdict(expected)

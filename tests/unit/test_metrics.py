@@ -25,7 +25,7 @@ from streams.observer import (
 
 PROMTOOL = shutil.which("promtool")
 CLICKS = "penchant.clicks.v1"
-BATCH = BatchApplied(CLICKS, 3, 7, 4, 1, 1, 1, 3, 2, [0.02, 0.02, 0.4, 0.9, 1.0, 1.1, -5.0])
+BATCH = BatchApplied(CLICKS, 3, 7, 4, 1, 1, 1, 3, 2, {0.02: 2, 0.4: 1, 0.9: 1, 1.0: 1, 1.1: 1, -5.0: 1})
 EVERYTHING = (
     BATCH,
     EventsRejected(CLICKS, {"invalid_json": 2, "missing_field": 1}),
