@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -15,11 +16,12 @@ from redis.asyncio import Redis
 from profiles import keys
 from streams.topics import CLICKS, topic_names
 
-from .contestants import OURS, ContestantFailedError, by_name, running
+from .contestants import OURS, Contestant, ContestantFailedError, by_name, running
 from .ground import Ground, prepared
 from .workload import BATCH_BYTES, ITEMS, Workload, item_id
 
 LOADS = (0.2, 0.5, 0.8)
+_REPLAY = Contestant("replay", "streams.cli", ("replay", "--all", "--json"))
 _TICK_SECONDS = 0.02
 _WARM_SECONDS = 1.0
 _PROBE_SECONDS = 0.02
@@ -40,7 +42,8 @@ def measure(
 
     Capacity is what the worker makes of a backlog here and now. A probe is a click of a user of its own, timed from
     before it is sent until its profile is there: producer, broker, worker and Redis are all in it. The broker is the
-    embedded one, or the Apache Kafka of ``kafka_home``.
+    embedded one, or the Apache Kafka of ``kafka_home``. At the lowest load it is measured a second time while
+    ``penchant replay --all`` works through the backlog beside: what live traffic waits that a replay lets pass.
     """
     workload = Workload(events, until_ms=int(time.time() * 1000))
     with prepared(workload, kafka_home) as ground:
@@ -50,19 +53,24 @@ def measure(
         for load in LOADS:
             loads[f"{load:.0%}"] = asyncio.run(_at(ground, capacity * load, seconds))
             tell(f"at {load:.0%}: {loads[f'{load:.0%}']}")
-    return {"broker": ground.broker.name, "capacity": capacity, "loads": loads}
+        beside = asyncio.run(_at(ground, capacity * LOADS[0], seconds, _REPLAY))
+        tell(f"at {LOADS[0]:.0%} beside a replay: {beside}")
+    return {"broker": ground.broker.name, "capacity": capacity, "loads": loads, "beside_a_replay": beside}
 
 
-async def _at(ground: Ground, rate: float, seconds: float) -> dict[str, float]:
+async def _at(ground: Ground, rate: float, seconds: float, beside: Contestant | None = None) -> dict[str, float]:
     await asyncio.to_thread(ground.clear)
     topic = topic_names()[CLICKS]
     producer = AIOKafkaProducer(bootstrap_servers=ground.broker.bootstrap, linger_ms=2, max_batch_size=BATCH_BYTES)
     redis = Redis.from_url(ground.redis.url)
     probing = _Probing(producer, redis, topic)
+    environment = ground.environment()
     await producer.start()
     try:
-        with running(by_name(OURS), ground.environment()):
+        with ExitStack() as stack:
+            stack.enter_context(running(by_name(OURS), environment))
             await asyncio.gather(*(probing.probe() for _ in range(_DRAINED_PROBES)))
+            other = stack.enter_context(running(beside, environment)) if beside else None
             load = asyncio.create_task(_keep_sending(producer, topic, ground.workload, rate))
             await asyncio.sleep(_WARM_SECONDS)
             probing.waits.clear()
@@ -73,6 +81,8 @@ async def _at(ground: Ground, rate: float, seconds: float) -> dict[str, float]:
                 await asyncio.sleep(_PROBE_SECONDS)
             await asyncio.gather(*probes)
             load.cancel()
+            if other is not None and other.poll() is not None:
+                raise ContestantFailedError(f"what ran beside ended with {other.returncode} before the measurement did")
     finally:
         await producer.stop()
         await redis.aclose()
