@@ -153,11 +153,11 @@ def story():
     return [{"item_id": i, "kind": kind, "title": title} for i, kind, title in ITEMS], events
 
 
-def test_a_flood_through_workers_equals_the_oracle_whatever_is_redelivered(broker, redis_url):
+def test_a_flood_through_workers_equals_the_oracle_whatever_is_redelivered(own_broker, redis_url):
     """The first worker is killed on its way; the second is of another group: it gets everything from the beginning."""
     items, events = story()
     settings = {
-        "KAFKA_BOOTSTRAP": broker.bootstrap,
+        "KAFKA_BOOTSTRAP": own_broker.bootstrap,
         "REDIS_URL": redis_url,
         "WEB_PORT": "0",
         "ITEM_WAIT_SECONDS": "60",
@@ -172,7 +172,7 @@ def test_a_flood_through_workers_equals_the_oracle_whatever_is_redelivered(broke
         worker = subprocess.Popen(command, env={**base, **own}, stdout=subprocess.PIPE, text=True)
         try:
             stack = Stack(load_settings(), await_ready(worker), worker)
-            _publish(broker, items, events[events_done - 200 : events_done])
+            _publish(own_broker, items, events[events_done - 200 : events_done])
             deadline = time.monotonic() + 60
             while _clicks(stack, "applied", "replayed", "duplicates") < events_done:
                 assert time.monotonic() < deadline
@@ -182,7 +182,7 @@ def test_a_flood_through_workers_equals_the_oracle_whatever_is_redelivered(broke
             worker.kill()
             worker.wait()
     assert min(outcomes.values()) > 0
-    placed = _placed(broker, ids)
+    placed = _placed(own_broker, ids)
     in_log_order = sorted(shown(events), key=lambda e: placed[e.event_id][1])
     told = [
         replace(e, log=f"clicks/{partition}", appended=timestamp * 1000)
