@@ -22,12 +22,13 @@ from inference.embedded import EmbeddedExtractor
 from inference.preparation import worth_reading
 from inference.taxonomy import Taxonomy
 from inference.training import examples
+from profiles import keys
 from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from streams.settings import PREFIX
 from streams.topics import COMMENTS, topic_names
 
 from .contestants import OURS, ContestantFailedError, by_name, running
-from .freshness import quantiles, shown
+from .freshness import quantiles
 
 IN_FLIGHT = 128
 LOAD = 0.5
@@ -258,4 +259,8 @@ class _Way:
         return user
 
     async def _shown(self, user: str) -> None:
-        await shown(self._redis, user, _TIMEOUT_SECONDS, _LOOK_SECONDS)
+        started = time.monotonic()
+        while not await self._redis.exists(keys.meta(user)):
+            if time.monotonic() - started > _TIMEOUT_SECONDS:
+                raise ContestantFailedError(f"a comment did not show within {_TIMEOUT_SECONDS:.0f} s")
+            await asyncio.sleep(_LOOK_SECONDS)

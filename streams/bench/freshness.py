@@ -69,17 +69,14 @@ async def _at(ground: Ground, rate: float, seconds: float, beside: Contestant | 
     try:
         with ExitStack() as stack:
             stack.enter_context(running(by_name(OURS), environment))
-            await asyncio.gather(*(probing.probe() for _ in range(_DRAINED_PROBES)))
+            for _ in range(_DRAINED_PROBES):
+                await probing.send()
+            await probing.watch()
             other = stack.enter_context(running(beside, environment)) if beside else None
             load = asyncio.create_task(_keep_sending(producer, topic, ground.workload, rate))
             await asyncio.sleep(_WARM_SECONDS)
             probing.waits.clear()
-            until = time.monotonic() + seconds
-            probes = []
-            while time.monotonic() < until:
-                probes.append(asyncio.create_task(probing.probe()))
-                await asyncio.sleep(_PROBE_SECONDS)
-            await asyncio.gather(*probes)
+            await probing.watch(seconds)
             load.cancel()
             if other is not None and other.poll() is not None:
                 raise ContestantFailedError(f"what ran beside ended with {other.returncode} before the measurement did")
@@ -90,29 +87,43 @@ async def _at(ground: Ground, rate: float, seconds: float, beside: Contestant | 
 
 
 class _Probing:
-    """Sends clicks of users of their own and waits until each shows."""
+    """Sends clicks of users of their own and notes in ``waits``, in milliseconds, when each shows.
+
+    One look asks for all who wait: a look of each would take the more of a core the longer they wait.
+    """
 
     def __init__(self, producer: AIOKafkaProducer, redis: "Redis", topic: str) -> None:
         self.waits: list[float] = []
         self._producer = producer
         self._redis = redis
         self._topic = topic
+        self._waiting: dict[str, float] = {}
 
-    async def probe(self) -> None:
+    async def send(self) -> None:
         user = f"probe-{uuid.uuid4()}"
-        started = time.monotonic()
+        self._waiting[user] = time.monotonic()
         await self._producer.send(self._topic, click(user, user), key=user.encode())
-        await shown(self._redis, user, _PROBE_LIMIT_SECONDS, _LOOK_SECONDS)
-        self.waits.append((time.monotonic() - started) * 1000)
 
+    async def watch(self, seconds: float = 0.0) -> None:
+        """Go on sending for that long, and look until all show."""
+        due = started = time.monotonic()
+        while self._waiting or time.monotonic() < started + seconds:
+            if due <= time.monotonic() < started + seconds:
+                await self.send()
+                due += _PROBE_SECONDS
+            await asyncio.sleep(_LOOK_SECONDS)
+            await self._look()
 
-async def shown(redis: "Redis", user: str, limit_seconds: float, look_seconds: float) -> None:
-    """Wait until the user has a profile. Raises ContestantFailedError after the limit."""
-    started = time.monotonic()
-    while not await redis.exists(keys.meta(user)):
-        if time.monotonic() - started > limit_seconds:
-            raise ContestantFailedError(f"an event did not show within {limit_seconds:.0f} s")
-        await asyncio.sleep(look_seconds)
+    async def _look(self) -> None:
+        users = list(self._waiting)
+        pipeline = self._redis.pipeline(transaction=False)
+        for user in users:
+            pipeline.exists(keys.meta(user))
+        there, now = await pipeline.execute(), time.monotonic()
+        for user in (user for user, shows in zip(users, there, strict=True) if shows):
+            self.waits.append((now - self._waiting.pop(user)) * 1000)
+        if any(now - sent > _PROBE_LIMIT_SECONDS for sent in self._waiting.values()):
+            raise ContestantFailedError(f"an event did not show within {_PROBE_LIMIT_SECONDS:.0f} s")
 
 
 def click(user: str, event_id: str) -> bytes:
