@@ -3,8 +3,8 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -40,25 +40,50 @@ def measure(
 ) -> dict[str, Any]:
     """Latency of probe clicks, in milliseconds, while a producer keeps the worker at shares of its capacity.
 
-    Capacity is what the worker makes of a backlog here and now. A probe is a click of a user of its own, timed from
-    before it is sent until its profile is there: producer, broker, worker and Redis are all in it. The broker is the
-    embedded one, or the Apache Kafka of ``kafka_home``. At the lowest load it is measured a second time while
-    ``penchant replay --all`` works through the backlog beside: what live traffic waits that a replay lets pass.
+    Capacity is what gets into profiles, events a second, while the producer offers as much as the worker makes of a
+    backlog (``backlog``): producer, broker, worker and Redis share this machine then, as they do while latency is
+    measured. A probe is a click of a user of its own, timed from before it is sent until its profile is there. The
+    broker is the embedded one, or the Apache Kafka of ``kafka_home``. At the lowest load it is measured a second time
+    while ``penchant replay --all`` works through the backlog beside: what live traffic waits that a replay lets pass.
     """
     workload = Workload(events, until_ms=int(time.time() * 1000))
     with prepared(workload, kafka_home) as ground:
-        capacity = ground.run(by_name(OURS), 5000, 10.0).throughput
-        tell(f"capacity {capacity:,.0f} events/s")
+        backlog = ground.run(by_name(OURS), 5000, 10.0).throughput
+        capacity = asyncio.run(_sustained(ground, backlog, seconds))
+        tell(f"capacity {capacity:,.0f} events/s, of a backlog {backlog:,.0f}")
         loads = {}
         for load in LOADS:
             loads[f"{load:.0%}"] = asyncio.run(_at(ground, capacity * load, seconds))
             tell(f"at {load:.0%}: {loads[f'{load:.0%}']}")
         beside = asyncio.run(_at(ground, capacity * LOADS[0], seconds, _REPLAY))
         tell(f"at {LOADS[0]:.0%} beside a replay: {beside}")
-    return {"broker": ground.broker.name, "capacity": capacity, "loads": loads, "beside_a_replay": beside}
+    return {
+        "broker": ground.broker.name,
+        "backlog": backlog,
+        "capacity": capacity,
+        "loads": loads,
+        "beside_a_replay": beside,
+    }
+
+
+async def _sustained(ground: Ground, offered: float, seconds: float) -> float:
+    """Events a second that are applied while so many are offered."""
+    async with _live(ground, offered):
+        started, before = time.monotonic(), await asyncio.to_thread(ground.applied)
+        await asyncio.sleep(seconds)
+        return (await asyncio.to_thread(ground.applied) - before) / (time.monotonic() - started)
 
 
 async def _at(ground: Ground, rate: float, seconds: float, beside: Contestant | None = None) -> dict[str, float]:
+    async with _live(ground, rate, beside) as probing:
+        probing.waits.clear()
+        await probing.watch(seconds)
+    return {"rate": rate, "probes": len(probing.waits), **quantiles(probing.waits)}
+
+
+@asynccontextmanager
+async def _live(ground: Ground, rate: float, beside: Contestant | None = None) -> AsyncIterator["_Probing"]:
+    """A worker that is done with the backlog and gets clicks at that rate; ``beside`` has to outlast the block."""
     await asyncio.to_thread(ground.clear)
     topic = topic_names()[CLICKS]
     producer = AIOKafkaProducer(bootstrap_servers=ground.broker.bootstrap, linger_ms=2, max_batch_size=BATCH_BYTES)
@@ -75,15 +100,13 @@ async def _at(ground: Ground, rate: float, seconds: float, beside: Contestant | 
             other = stack.enter_context(running(beside, environment)) if beside else None
             load = asyncio.create_task(_keep_sending(producer, topic, ground.workload, rate))
             await asyncio.sleep(_WARM_SECONDS)
-            probing.waits.clear()
-            await probing.watch(seconds)
+            yield probing
             load.cancel()
             if other is not None and other.poll() is not None:
                 raise ContestantFailedError(f"what ran beside ended with {other.returncode} before the measurement did")
     finally:
         await producer.stop()
         await redis.aclose()
-    return {"rate": rate, "probes": len(probing.waits), **quantiles(probing.waits)}
 
 
 class _Probing:

@@ -73,6 +73,11 @@ class Ground:
             redis.config_resetstat()
         asyncio.run(fill_catalogue(self.redis.url, self.workload.items))
 
+    def applied(self) -> int:
+        """How many events the profiles of the workload's users hold."""
+        with Redis.from_url(self.redis.url) as redis:
+            return applied(redis, self.workload.user_names())
+
     def run(
         self, contestant: Contestant, batch: int, longest_seconds: float, *, workers: int = 1, **overrides: str
     ) -> Run:
