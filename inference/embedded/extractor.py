@@ -140,20 +140,24 @@ class EmbeddedExtractor:
             concepts = [_blended(whole, side) for side in (one, other)]
             if concepts[0].argmax() != concepts[1].argmax() or worded_stance(passage.text) is None:
                 named = self._head.entities.best(passage.text, self._words, [(c.start, c.end) for c in pair])
-                return tuple(map(self._interest, concepts, _opposite(one, other), named))
+                return tuple(map(partial(self._interest, passage), concepts, _opposite(one, other), named))
         (found,) = self._head.entities.best(passage.text, self._words, [(0, len(passage.text))])
-        return (self._interest(whole.concepts, whole.stances, found),)
+        return (self._interest(passage, whole.concepts, whole.stances, found),)
 
-    def _interest(self, concepts: Array, stances: Array, found: tuple[Candidate, float] | None) -> Interest:
+    def _interest(
+        self, passage: Passage, concepts: Array, stances: Array, found: tuple[Candidate, float] | None
+    ) -> Interest:
         at = int(concepts.argmax())
         concept: Concept = self._taxonomy.concepts[at]
-        raw = float(self._family(concepts, at) * stances.max())
+        family = self._family(concepts, at)
+        head = self._head
+        confidence = head.item_calibration(family) if passage.item else head.calibration(family * float(stances.max()))
         entity = found[0] if found else None
         return Interest(
             concept=concept.slug,
             concept_id=concept.id,
             stance=STANCES[int(stances.argmax())],
-            confidence=round(self._head.calibration(raw), 3),
+            confidence=round(confidence, 3),
             entity=entity.text if entity else None,
             span=(entity.start, entity.end) if entity else None,
         )

@@ -188,6 +188,7 @@ class Trainer:
             0.5,
             0.5,
             Calibration(),
+            Calibration(),
         )
 
     def likely(self, rows: Sequence[Row], head: Head, folds: int = 4) -> list[tuple[str, ...]]:

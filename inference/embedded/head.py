@@ -43,7 +43,8 @@ class Calibration:
 class Head:
     """All trained parts. ``version`` names the training: it is part of the reader's identity.
 
-    ``encoder`` holds the numbers that the encoder was tuned to; all other parts are for its vectors.
+    ``encoder`` holds the numbers that the encoder was tuned to; all other parts are for its vectors. An item takes no
+    stance, so ``item_calibration`` is of the concept's probability alone; ``calibration`` is of concept and stance.
     """
 
     version: str
@@ -56,6 +57,7 @@ class Head:
     interest_bar: float
     contrast_bar: float
     calibration: Calibration
+    item_calibration: Calibration
 
     @staticmethod
     @cache
@@ -83,6 +85,7 @@ class Head:
             interest_bar=facts["interest_bar"],
             contrast_bar=facts["contrast_bar"],
             calibration=Calibration(*facts["calibration"]),
+            item_calibration=Calibration(*facts["item_calibration"]),
         )
 
     def arrays(self) -> Mapping[str, Any]:
@@ -94,6 +97,7 @@ class Head:
             "interest_bar": self.interest_bar,
             "contrast_bar": self.contrast_bar,
             "calibration": [self.calibration.slope, self.calibration.offset],
+            "item_calibration": [self.item_calibration.slope, self.item_calibration.offset],
         }
         parts: dict[str, Array] = {
             "concept_weights": self.concepts.weights,

@@ -20,7 +20,7 @@ from inference.embedded.head import STANCES
 from inference.embedded.linear import Array
 from inference.embedded.weights import BLOCK, Numbers, Vocabulary, WeightsFile
 
-EPOCHS = 5
+EPOCHS = 8
 _BATCH, _WINDOW, _MAX_TOKENS = 32, 20, 160
 _DROPOUT, _CLIP, _WARMUP, _LOWEST = 0.1, 1.0, 0.06, 0.02
 _RATES = {"scales": 5e-5, "biases": 2e-3, "concepts": 2e-2, "classes": 2e-3}
@@ -39,10 +39,11 @@ class _Matrix(nn.Module):
         self.bias = nn.Parameter(torch.tensor(file.values(f"{name}.b")))
         outputs = len(self.bias)
         self.scales = nn.Parameter(torch.tensor(scales).view(outputs, -1))
-        self.register_buffer("whole", torch.tensor(whole).view(outputs, -1, BLOCK))
+        self.register_buffer("whole", torch.tensor(whole).view(outputs, -1, BLOCK).bfloat16())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        weights = (self.scales[..., None] * self.whole.to(self.scales.dtype)).flatten(1)
+        numbers = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+        weights = (self.scales.to(numbers)[..., None] * self.whole).flatten(1)
         return functional.linear(inputs, weights, self.bias)
 
 

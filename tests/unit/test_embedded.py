@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from inference.embedded.candidates import candidates
 from inference.embedded.clauses import halves, sides
 from inference.embedded.commands import without_commands
 from inference.embedded.cues import cues
-from inference.embedded.head import Calibration
+from inference.embedded.head import Calibration, Head
 from inference.embedded.linear import fit_softmax
 from inference.extraction import Passage, Tier
 from inference.lexicon import Lexicon
@@ -163,6 +165,16 @@ def test_calibration_is_monotonic_and_stays_between_zero_and_one():
     values = [curve(p) for p in (0.0, 0.2, 0.5, 0.9, 1.0)]
     assert values == sorted(values)
     assert all(0 < v < 1 for v in values)
+
+
+def test_an_item_is_as_certain_as_its_concept_whatever_stance_its_text_seems_to_take():
+    """A title takes no stance, so a doubt about one is none about the item."""
+    uncertain, certain = Calibration(0.0, -3.0), Calibration(0.0, 3.0)
+    reader = EmbeddedExtractor(head=replace(Head.load(), calibration=uncertain, item_calibration=certain))
+    title = "Trail running for beginners"
+    ((item,), (comment,)) = reader.read([Passage(title, item=True), Passage(f"I love {title}")])
+    assert item.confidence == round(certain(0.5), 3)
+    assert comment.confidence == round(uncertain(0.5), 3)
 
 
 def test_a_softmax_learns_what_can_be_told_apart():
