@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -140,7 +141,7 @@ def test_the_bulk_histogram_counts_as_the_client_library_does(batches):
     bulk = BulkHistogram("h", "-", "topic", FRESHNESS_BUCKETS)
     plain = Histogram("h", "-", ["topic"], registry=CollectorRegistry(), buckets=FRESHNESS_BUCKETS)
     for batch in batches:
-        bulk.observe("t", batch)
+        bulk.observe("t", Counter(batch))
         for value in batch:
             plain.labels("t").observe(max(value, 0.0))
 
@@ -156,7 +157,7 @@ def test_the_bulk_histogram_counts_as_the_client_library_does(batches):
 def test_a_quantile_is_the_bound_of_its_bucket():
     histogram = BulkHistogram("h", "-", "topic", (0.1, 1.0, 10.0))
     assert histogram.quantile("t", 0.5) == 0.0
-    histogram.observe("t", [0.05] * 90 + [0.5] * 9 + [99.0])
+    histogram.observe("t", {0.05: 90, 0.5: 9, 99.0: 1})
     assert [histogram.quantile("t", q) for q in (0.5, 0.9, 0.99, 0.999)] == [0.1, 0.1, 1.0, float("inf")]
 
 
