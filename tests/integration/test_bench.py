@@ -63,7 +63,7 @@ def test_what_gate_repeats_and_ledger_save_adds_up():
     result = savings.measure(savings.Stream(events=1_000))
     assert result["share_avoided"] == pytest.approx(sum(result["by"].values()))
     assert result["calls_per_thousand_events"] == pytest.approx(1000 * (1 - result["share_avoided"]))
-    assert all(share > 0 for share in result["by"].values())
+    assert all(result["by"][saved] > 0 for saved in ("repeated_in_batch", "ledger"))
     never_the_same = savings.measure(savings.Stream(events=1_000, written=1.0, own=1.0))
     assert never_the_same["by"]["ledger"] < 0.01
 
