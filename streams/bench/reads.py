@@ -12,6 +12,8 @@ from profiles.policy import MICROSECONDS
 from profiles.reader import DEFAULT_HORIZONS, InterestReader
 from streams.embedded import EmbeddedRedis
 
+from .freshness import quantiles
+
 _INTERESTS = 20
 _MICRO = 1e6
 _MANY = 100
@@ -78,11 +80,7 @@ def _latencies(arguments: list[Any], *calls: Callable[[Any], object]) -> list[di
             started = time.perf_counter()
             call(argument)
             own.append((time.perf_counter() - started) * _MICRO)
-    return [_quantiles(sorted(own)) for own in taken]
-
-
-def _quantiles(taken: list[float]) -> dict[str, float]:
-    return {f"p{q:g}".replace(".", "_"): taken[min(len(taken) - 1, int(len(taken) * q / 100))] for q in (50, 99, 99.9)}
+    return [quantiles(own) for own in taken]
 
 
 @contextmanager

@@ -60,10 +60,10 @@ def test_evidence_and_the_duplicate_window_cost_memory():
 
 
 def test_what_gate_repeats_and_ledger_save_adds_up():
-    result = savings.measure(savings.Stream(events=1_000))
+    result = savings.measure(savings.Stream(events=1_000, seed=3))  # one that holds a text for the gate
     assert result["share_avoided"] == pytest.approx(sum(result["by"].values()))
     assert result["calls_per_thousand_events"] == pytest.approx(1000 * (1 - result["share_avoided"]))
-    assert all(result["by"][saved] > 0 for saved in ("repeated_in_batch", "ledger"))
+    assert all(share > 0 for share in result["by"].values())
     never_the_same = savings.measure(savings.Stream(events=1_000, written=1.0, own=1.0))
     assert never_the_same["by"]["ledger"] < 0.01
 
