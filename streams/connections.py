@@ -11,11 +11,13 @@ from typing import Any
 from aiokafka.conn import create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
+    BrokerResponseError,
     IllegalSaslStateError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from kafka.errors import BrokerResponseError as SyncBrokerResponseError
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
@@ -75,16 +77,24 @@ def _kafka_access(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def kafka_complaint(settings: Settings) -> str:
-    """Why Kafka does not let us in, and what to change: one line without secrets.
+def kafka_complaint(settings: Settings, error: Exception | None = None) -> str:
+    """Why Kafka does not let us in, or else what the ``error`` is, and what to change: one line without secrets.
 
     Blocks for seconds, and outside of an event loop only: it knocks once more, because the clients keep trying and do
     not tell why.
     """
-    return f"Kafka at {settings.kafka_bootstrap} {asyncio.run(_knock(settings))}"
+    return f"Kafka at {settings.kafka_bootstrap} {asyncio.run(_knock(settings)) or _inside(error)}"
 
 
-async def _knock(settings: Settings) -> str:
+def _inside(error: Exception | None) -> str:
+    """What is wrong with brokers that let us in. Their errors tell their own names."""
+    if isinstance(error, BrokerResponseError | SyncBrokerResponseError):
+        return f"lets us in, but refuses: {error}"
+    said = "" if error is None else f" ({error})"
+    return f"lets us in, but does not tell of its brokers{said}: look at its advertised.listeners and its log"
+
+
+async def _knock(settings: Settings) -> str | None:
     host, _, port = settings.kafka_bootstrap.split(",")[0].strip().rpartition(":")
     try:
         connection = await create_conn(host, int(port), request_timeout_ms=_LOOK_MS, **_kafka_access(settings))
@@ -105,7 +115,7 @@ async def _knock(settings: Settings) -> str:
             "set PENCHANT_KAFKA_SECURITY as its listener has it"
         )
     connection.close()
-    return "lets us in, but does not tell of its brokers: look at its advertised.listeners and its log"
+    return None
 
 
 def redis_complaint(settings: Settings, error: RedisError) -> str:

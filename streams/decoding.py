@@ -91,7 +91,7 @@ class Decoder:
             return event
         at = event.occurred_at
         if at is None or at > timestamp_ms * 1000 + self._skew:
-            self._take_kafka_time(event, timestamp_ms)
+            return self._dated(event, value, headers, timestamp_ms)
         return event  # type: ignore[no-any-return]
 
     def _decode_with_others(self, value: bytes, headers: Sequence[tuple[str, bytes]]) -> _Payload | Rejected:
@@ -104,10 +104,19 @@ class Decoder:
             return self._decode_carefully(value, headers, None)
         return event
 
-    def _take_kafka_time(self, event: _Payload, timestamp_ms: int) -> None:
-        if event.occurred_at is not None:
-            self.clamped += 1
-        force_setattr(event, "occurred_at", Instant(max(timestamp_ms, 0) * 1000))
+    def _dated(
+        self, event: _Payload, value: bytes, headers: Sequence[tuple[str, bytes]], timestamp_ms: int
+    ) -> _Payload | Rejected:
+        """An event without a time gets that of its CloudEvents header; without one, and from the future, Kafka's."""
+        if event.occurred_at is None and any(name == "ce_time" for name, _ in headers):
+            careful = self._decode_carefully(value, headers, None)
+            if isinstance(careful, Rejected):
+                return careful
+            event = careful
+        if event.occurred_at is None or event.occurred_at > timestamp_ms * 1000 + self._skew:
+            self.clamped += event.occurred_at is not None
+            force_setattr(event, "occurred_at", Instant(max(timestamp_ms, 0) * 1000))
+        return event
 
     def _tombstone(self, key: bytes | None) -> Event | Rejected:
         if self._kind is not TopicKind.ITEMS:
@@ -135,10 +144,10 @@ class Decoder:
 
 
 def _other_names_of_optional(kind: type[_Payload]) -> re.Pattern[bytes]:
-    """Finds other names of optional fields: the one-step decoding does not miss those fields."""
+    """Finds where else optional fields may stand: the one-step decoding does not miss those fields."""
     optional = {field.name for field in msgspec.structs.fields(kind) if not field.required}
     names = [name for ours, theirs in ALIASES.items() if ours in optional for name in theirs]
-    return re.compile(rf'"(?:{"|".join(names)})"'.encode())
+    return re.compile(rf'"(?:{"|".join([*names, "properties"])})"'.encode())
 
 
 def _nul(field: str) -> Rejected:

@@ -25,8 +25,8 @@ class BadTimeError(ValueError):
 def to_instant(value: object) -> Instant:
     """RFC 3339 text or epoch milliseconds (a number, or 13 digits of text) as an instant.
 
-    Years before 1970 and numbers that look like seconds or microseconds raise BadTimeError: a guess here would
-    silently move events by years.
+    Years before 1970 or after 5138 and numbers that look like seconds or microseconds raise BadTimeError: a guess here
+    would silently move events by years.
     """
     if type(value) is int and AFTER_SECONDS <= value < AFTER_MS:  # as nearly all are
         return Instant(value * 1000)
@@ -53,6 +53,8 @@ def _from_text(text: str) -> Instant:
     microseconds = (moment - _EPOCH) // _MICROSECOND
     if microseconds < 0:
         raise BadTimeError("the time lies before 1970")
+    if microseconds >= AFTER_MS * 1000:
+        raise BadTimeError("the time lies after the year 5138")
     return Instant(microseconds)
 
 

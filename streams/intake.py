@@ -30,7 +30,6 @@ class Placed(Struct, Generic[E], frozen=True, gc=False):
 class Intake(Generic[E]):
     """A decoded batch: events in log order, and rejects by the index of their record."""
 
-    batch: RecordBatch
     events: Sequence[Placed[E]]
     rejected: dict[int, Rejected]
     clamped: int
@@ -50,7 +49,7 @@ def take_in(batch: RecordBatch, decoder: Decoder) -> Intake[Event]:
             rejected[index] = decoded
         else:
             events.append(Placed(index, record.offset, record.timestamp * 1000, decoded))
-    return Intake(batch, events, rejected, decoder.clamped - clamped)
+    return Intake(events, rejected, decoder.clamped - clamped)
 
 
 async def isolate(

@@ -38,10 +38,12 @@ def letter_key(topic: str, partition: int, offset: int) -> bytes:
 
 
 def letter_of(value: bytes | None) -> DeadLetter | None:
-    """The letter, or None where the record is none or names a topic that is none of ours."""
+    """The letter, or None where the record is none, holds what is no base64 or names a topic that is none of ours."""
     try:
         letter = _decode(value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        for held in (letter.key or "", letter.value, *letter.headers.values()):
+            base64.b64decode(held)
+    except (ValueError, RecursionError):
         return None
     names = topic_names()
     return letter if letter.topic in {names[kind] for kind in TopicKind} else None

@@ -62,15 +62,6 @@ class BulkHistogram(Collector):
             total += seconds * times
         self._sums[label] += total
 
-    def quantile(self, label: str, q: float) -> float:
-        """The upper bound of the bucket that holds quantile ``q`` (0 to 1), in seconds; 0.0 without values."""
-        counts = self._counts[label]
-        wanted = q * sum(counts)
-        for bound, cumulated in zip((*self._buckets, float("inf")), accumulate(counts), strict=True):
-            if cumulated >= wanted > 0:
-                return bound
-        return 0.0
-
     def collect(self) -> Iterable[Metric]:
         """The histogram in Prometheus' own form."""
         family = HistogramMetricFamily(self._name, self._documentation, labels=[self._label])

@@ -46,7 +46,7 @@ class TextsRead:
 
 @dataclass(frozen=True, slots=True)
 class StageTimed:
-    """Seconds one stage (decode, read, wait, apply, publish) took for one batch."""
+    """Seconds one stage (decode, read, apply, publish) took for one batch."""
 
     topic: str
     stage: str

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisError
@@ -24,7 +24,7 @@ from profiles.snapshots import SnapshotReader
 from profiles.store import ProfileStore
 
 from .decoding import Decoder
-from .events import Command, CommandKind, Item, Rejected, Tombstone, TopicKind
+from .events import Command, CommandKind, Item, Rejected, Tombstone
 from .intake import Intake, Placed, isolate, take_in
 from .observer import BatchApplied, EventsClamped, EventsRejected, Observer, StageTimed
 from .outbox import Outbox
@@ -38,13 +38,18 @@ WORLD = (RedisError, KafkaError, OSError, TimeoutError)
 """Exceptions that say something about the world and not about an event."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
-    """A batch that is ready to be applied: results by log order, rejects by the index of their record."""
+    """A batch that is ready to be applied: results by log order, rejects by the index of their record.
+
+    ``written`` is kept from one attempt to the next: a second write would find everything applied before, and tell of
+    no updates.
+    """
 
     batch: RecordBatch
     results: Sequence[Any]
     rejected: dict[int, Rejected]
+    written: "Written | None" = None
 
     @staticmethod
     def join(parts: "Sequence[Prepared]") -> "Prepared":
@@ -57,7 +62,7 @@ class Prepared:
             rejected |= {len(records) + index: reject for index, reject in part.rejected.items()}
             records += part.batch.records
             results += part.results
-        return Prepared(RecordBatch(first.topic, first.partition, records, first.polled_at), results, rejected)
+        return Prepared(RecordBatch(first.topic, first.partition, records), results, rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,7 @@ class Handler(Protocol):
 class Pipeline:
     """Prepare and apply for the batches of one topic. ``log`` is the name its positions are kept under."""
 
-    def __init__(
-        self, kind: TopicKind, log: str, decoder: Decoder, handler: Handler, outbox: Outbox, observer: Observer
-    ) -> None:
-        self._kind = kind
+    def __init__(self, log: str, decoder: Decoder, handler: Handler, outbox: Outbox, observer: Observer) -> None:
         self._log = log
         self._decoder = decoder
         self._handler = handler
@@ -121,10 +123,12 @@ class Pipeline:
         return Prepared(batch, kept, rejected)
 
     async def apply(self, prepared: Prepared) -> None:
-        """Write a prepared batch, then what goes out because of it."""
-        batch = prepared.batch
-        log = f"{self._log}/{batch.partition}"
-        written = await self._timed_async(batch.topic, "apply", lambda: self._handler.write(log, prepared.results))
+        """Write a prepared batch, then what goes out because of it. May be called again where that fails."""
+        batch, written = prepared.batch, prepared.written
+        if written is None:
+            log = f"{self._log}/{batch.partition}"
+            written = await self._timed_async(batch.topic, "apply", lambda: self._handler.write(log, prepared.results))
+            prepared.written = written
         now, appended = time.time(), Counter([record.timestamp for record in batch.records])
         await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, {}, written.updates))
         self._observer.observe(
@@ -206,11 +210,7 @@ class ItemHandler:
 
     async def read(self, events: Sequence[Placed[Item | Tombstone]]) -> list[Any]:
         """A version for each item, None for a tombstone."""
-        items = [
-            (e.event, e.appended_at if e.event.occurred_at is None else e.event.occurred_at)
-            for e in events
-            if isinstance(e.event, Item)
-        ]
+        items = [(e.event, cast("int", e.event.occurred_at)) for e in events if isinstance(e.event, Item)]
         versions = iter(await self._items.versions(items))
         return [(e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events]
 

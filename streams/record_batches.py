@@ -20,12 +20,11 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordBatch:
-    """What one poll brought of one partition, in log order, never empty. ``polled_at`` is monotonic seconds."""
+    """What one poll brought of one partition, in log order, never empty."""
 
     topic: str
     partition: int
     records: Sequence[ConsumerRecord]
-    polled_at: float
 
     @property
     def place(self) -> Partition:

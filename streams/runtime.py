@@ -18,7 +18,7 @@ from inference.ledger import Ledger
 from inference.taxonomy import Taxonomy
 from inference.tiers import build_extractor
 from profiles.logs import LogChangedError, Logs, require_same
-from profiles.policy import MICROSECONDS, Horizon, Policy
+from profiles.policy import MICROSECONDS, Policy
 from profiles.reader import AsyncInterestReader
 from profiles.snapshots import SnapshotReader
 from profiles.store import ProfileStore
@@ -35,7 +35,7 @@ from .observer import InFlight, LagsMeasured
 from .outbox import Outbox
 from .pipeline import CommandHandler, Handler, ItemHandler, Pipeline, Prepared, ProfileHandler
 from .reading import ClickReader, CommentReader, ItemReader, TextReader
-from .settings import Settings, masked_url
+from .settings import Settings, masked_url, parse_horizons
 from .topics import (
     DEAD_LETTER_BYTES,
     DEAD_LETTERS,
@@ -53,7 +53,6 @@ _log = structlog.get_logger()
 
 _DAY_SECONDS = 86_400
 _DAY = _DAY_SECONDS * MICROSECONDS
-_UNITS = {"h": 3600, "d": _DAY_SECONDS}
 _RECENT_USERS, _MANY_USERS = 200, 2_000
 _WARM_UP = "I love science fiction"
 _CHECK_SECONDS = 5.0
@@ -71,23 +70,6 @@ class Addresses:
     def as_dict(self) -> dict[str, str]:
         """For JSON."""
         return asdict(self)
-
-
-def parse_horizons(text: str) -> tuple[Horizon, ...]:
-    """``now=6h,lasting=30d`` as horizons. Raises ValueError that names the part it cannot read."""
-    horizons = []
-    for part in text.split(","):
-        name, _, length = part.strip().partition("=")
-        try:
-            half_life = float(length[:-1]) * _UNITS[length[-1:]]
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"PENCHANT_HORIZONS: '{part}' is not NAME=HALF-LIFE such as now=6h or lasting=30d"
-            ) from None
-        if not name.isidentifier() or half_life <= 0:
-            raise ValueError(f"PENCHANT_HORIZONS: '{part}' needs a plain name and a half-life above zero")
-        horizons.append(Horizon(name, round(half_life * MICROSECONDS)))
-    return tuple(horizons)
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -282,7 +264,7 @@ def _assemble(
     }
     lanes, troubles = {}, Troubles()
     for kind, handler in handlers.items():
-        pipeline = Pipeline(kind, logs[kind], decoder_of(settings, kind), handler, outbox, metrics)
+        pipeline = Pipeline(logs[kind], decoder_of(settings, kind), handler, outbox, metrics)
         lanes[names[kind]] = Lanes(
             pipeline.prepare,
             pipeline.apply,

@@ -1,7 +1,9 @@
 """Every setting of Penchant: environment variables named ``PENCHANT_...``, the same for every command."""
 
+import math
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -9,10 +11,13 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from profiles.policy import MICROSECONDS, Horizon, Policy
+
 PREFIX = "PENCHANT_"
 REDIS_TLS = "rediss://"
 _PASSWORD_IN_QUERY = re.compile(r"(?<=password=)[^&]*", re.IGNORECASE)
 Commas = Annotated[tuple[str, ...], NoDecode]
+_UNITS = {"h": 3600, "d": 86_400}
 
 
 class UnknownSettingError(ValueError):
@@ -59,7 +64,9 @@ class Settings(BaseSettings):
     redis_ca_file: str | None = Field(None, description="PEM file of the authority that signed the Redis server")
     redis_cert_file: str | None = Field(None, description="PEM file of our certificate, where Redis asks for one")
     redis_key_file: str | None = Field(None, description="PEM file of its key, where that is not in the same file")
-    horizons: str = Field("now=6h,lasting=30d", description="time scales, name=half-life with h or d, one to four")
+    horizons: str = Field(
+        "now=6h,lasting=30d", description="time scales, name=half-life with h or d, one to four, shortest first"
+    )
     max_interests: int = Field(500, ge=10, description="most interests in one set of a profile")
     evidence_per_interest: int = Field(5, ge=0, description="pieces of evidence kept for each interest")
     evidence_days: float | None = Field(
@@ -108,6 +115,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("horizons")
+    @classmethod
+    def _check_horizons(cls, value: str) -> str:
+        Policy(horizons=parse_horizons(value))
+        return value
 
     @field_validator("redis_url")
     @classmethod
@@ -158,6 +171,25 @@ class Settings(BaseSettings):
                 msg = f"'{address}' is not host:port"
                 raise ValueError(msg)
         return value
+
+
+def parse_horizons(text: str) -> tuple[Horizon, ...]:
+    """``now=6h,lasting=30d`` as horizons. Raises ValueError that names the part it cannot take."""
+    horizons: list[Horizon] = []
+    for part in text.split(","):
+        name, _, length = part.strip().partition("=")
+        try:
+            seconds = float(length[:-1]) * _UNITS[length[-1:]]
+        except (KeyError, ValueError):
+            raise ValueError(f"'{part}' is not NAME=HALF-LIFE such as now=6h or lasting=30d") from None
+        if not name.isidentifier() or not 1 <= seconds < math.inf:
+            raise ValueError(f"'{part}' needs a plain name and a half-life of a second or more")
+        if name in {h.name for h in horizons}:
+            raise ValueError(f"'{part}' repeats a name: give each time scale its own")
+        horizons.append(Horizon(name, round(seconds * MICROSECONDS)))
+    if any(longer.half_life <= shorter.half_life for shorter, longer in pairwise(horizons)):
+        raise ValueError("half-lives have to grow: name the shortest first")
+    return tuple(horizons)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -8,7 +8,6 @@ read in batches.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -129,8 +128,7 @@ class RecordBatchConsumer(driver.Consumer):  # type: ignore[misc]
             self._rewind_due = True
             await self._rewind()
             return {}, active
-        now = time.monotonic()
-        batches = {tp: [RecordBatch(tp.topic, tp.partition, polled, now)] for tp, polled in records.items() if polled}
+        batches = {tp: [RecordBatch(tp.topic, tp.partition, polled)] for tp, polled in records.items() if polled}
         self._polled = {batch for polled in batches.values() for batch in polled}
         return batches, active
 

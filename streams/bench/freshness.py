@@ -18,7 +18,7 @@ from streams.topics import CLICKS, topic_names
 
 from .contestants import OURS, Contestant, ContestantFailedError, by_name, running
 from .ground import Ground, prepared
-from .workload import BATCH_BYTES, ITEMS, Workload, item_id
+from .workload import BATCH_BYTES, ITEMS, Workload, item_id, send_in_batches
 
 LOADS = (0.2, 0.5, 0.8)
 _REPLAY = Contestant("replay", "streams.cli", ("replay", "--all", "--json"))
@@ -101,6 +101,8 @@ async def _live(ground: Ground, rate: float, beside: Contestant | None = None) -
             load = asyncio.create_task(_keep_sending(producer, topic, ground.workload, rate))
             await asyncio.sleep(_WARM_SECONDS)
             yield probing
+            if load.done():
+                raise ContestantFailedError(f"the load ended before the measurement did: {load.exception()!r}")
             load.cancel()
             if other is not None and other.poll() is not None:
                 raise ContestantFailedError(f"what ran beside ended with {other.returncode} before the measurement did")
@@ -162,19 +164,16 @@ def click(user: str, event_id: str) -> bytes:
 
 
 async def _keep_sending(producer: AIOKafkaProducer, topic: str, workload: Workload, rate: float) -> None:
-    """Clicks of the workload's users at a steady rate, in small batches that cost the producer little."""
+    """Clicks of the workload's users at a steady rate, for ever."""
     names, run = workload.user_names(), uuid.uuid4().hex[:8]
     started, sent = time.monotonic(), 0
     while True:
         due = round((time.monotonic() - started) * rate)
-        batches = [producer.create_batch() for _ in range(workload.partitions)]
-        for n in range(sent, due):
-            user = names[n * 7919 % len(names)]
-            batch = batches[crc32(user.encode()) % workload.partitions]
-            batch.append(key=user.encode(), value=click(user, f"{run}-{n}"), timestamp=None)
-        for partition, batch in enumerate(batches):
-            if batch.record_count():
-                await producer.send_batch(batch, topic, partition=partition)
+        users = ((n, names[n * 7919 % len(names)]) for n in range(sent, due))
+        clicks = (
+            (crc32(user.encode()) % workload.partitions, user.encode(), click(user, f"{run}-{n}")) for n, user in users
+        )
+        await send_in_batches(producer, topic, clicks)
         sent = due
         await asyncio.sleep(_TICK_SECONDS)
 

@@ -1,7 +1,6 @@
 """Where a microsecond goes: the worker's steps on clicks in memory, one after another, and what Redis is asked."""
 
 import asyncio
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from profiles.policy import Policy
 from streams.embedded import EmbeddedRedis
 from streams.intake import Placed, take_in
 from streams.record_batches import RecordBatch
-from streams.settings import PREFIX
+from streams.settings import load_settings
 
 from .meters import cpu_seconds
 from .peers.job import ClickJob, Record
@@ -44,8 +43,6 @@ class _Stages:
 def measure(*, events: int, batch: int) -> dict[str, Any]:
     """Microseconds of CPU an event: of each step in the worker, and of Redis; commands of one user and batch."""
     with EmbeddedRedis() as server:
-        os.environ[PREFIX + "REDIS_URL"] = server.url
-        os.environ[PREFIX + "EVIDENCE_PER_INTEREST"] = "0"
         return asyncio.run(_measure(server, events, batch))
 
 
@@ -55,7 +52,8 @@ async def _measure(server: EmbeddedRedis, events: int, batch: int) -> dict[str, 
     for partition, key, value in workload.clicks():
         partitions[partition].append(Record(value, key, len(partitions[partition]), workload.until_ms))
     await fill_catalogue(server.url)
-    job, stages, users = ClickJob(), _Stages(), 0
+    job = ClickJob(load_settings(redis_url=server.url, evidence_per_interest=0))
+    stages, users = _Stages(), 0
     await job.start()
     await job.redis.config_resetstat()
     before = cpu_seconds(server.pid)
@@ -81,7 +79,7 @@ async def _measure(server: EmbeddedRedis, events: int, batch: int) -> dict[str, 
 async def _one_batch(job: ClickJob, stages: _Stages, partition: int, records: list[Record]) -> int:
     policy = Policy(evidence_per_interest=0, events_per_user_hour=0, events_per_item_hour=0)
     with stages.timed("decode"):
-        intake = take_in(RecordBatch(job.topic, partition, records, 0.0), job.decoder)
+        intake = take_in(RecordBatch(job.topic, partition, records), job.decoder)
     with stages.timed("find the item"):
         results = await job.clicks.observe(cast("Sequence[Placed[Click]]", intake.events))
     with stages.timed("group by user"):

@@ -1,15 +1,19 @@
-"""How long a worker takes from its start until it is ready and until its first event is applied, and what it holds."""
+"""How long a worker takes from its start until its first event is applied, and what it holds in memory then."""
 
 import time
+from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redis import Redis
 
-from .contestants import OURS, by_name, running
+from .contestants import OURS, ContestantFailedError, by_name, running
 from .ground import prepared
 from .meters import resident_bytes
 from .workload import Workload, applied
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def measure(*, rounds: int) -> dict[str, Any]:
@@ -22,10 +26,15 @@ def measure(*, rounds: int) -> dict[str, Any]:
             ground.clear()
             started = time.monotonic()
             with running(by_name(OURS), ground.environment()) as process:
-                while not applied(redis, users):
-                    time.sleep(0.02)
+                _wait(process, 0.02, lambda: applied(redis, users) > 0)
                 seconds.append(time.monotonic() - started)
-                while applied(redis, users) < workload.events:
-                    time.sleep(0.05)
+                _wait(process, 0.05, lambda: applied(redis, users) >= workload.events)
                 memory.append(resident_bytes(process.pid) / 2**20)
     return {"first_event_seconds": median(seconds), "worker_mib": median(memory), "runs": rounds}
+
+
+def _wait(process: "subprocess.Popen[bytes]", look_seconds: float, done: Callable[[], bool]) -> None:
+    while not done():
+        if process.poll() is not None:
+            raise ContestantFailedError(f"ended with {process.returncode}")
+        time.sleep(look_seconds)

@@ -1,9 +1,11 @@
 """The clicks that every contestant gets: made from a seed, on a catalogue of items that are known beforehand."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -108,18 +110,21 @@ async def preload(settings: Settings, workload: Workload) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, max_batch_size=BATCH_BYTES)
     await producer.start()
     try:
-        open_batches = {partition: producer.create_batch() for partition in range(workload.partitions)}
-        for partition, key, value in workload.clicks():
-            if open_batches[partition].append(key=key, value=value, timestamp=None) is None:
-                await producer.send_batch(open_batches[partition], topic, partition=partition)
-                open_batches[partition] = producer.create_batch()
-                open_batches[partition].append(key=key, value=value, timestamp=None)
-        for partition, batch in open_batches.items():
-            if batch.record_count():
-                await producer.send_batch(batch, topic, partition=partition)
+        await send_in_batches(producer, topic, workload.clicks())
         await producer.flush()
     finally:
         await producer.stop()
+
+
+async def send_in_batches(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[int, bytes, bytes]]) -> None:
+    """Send records (partition, key, value) in batches as full as they get, which cost the producer little."""
+    batches: dict[int, Any] = defaultdict(producer.create_batch)
+    for partition, key, value in records:
+        if batches[partition].append(key=key, value=value, timestamp=None) is None:
+            await producer.send_batch(batches.pop(partition), topic, partition=partition)
+            batches[partition].append(key=key, value=value, timestamp=None)
+    for partition, batch in batches.items():
+        await producer.send_batch(batch, topic, partition=partition)
 
 
 def applied(redis: Redis, users: Sequence[str]) -> int:

@@ -135,7 +135,7 @@ def comments(
 
 @bench.command("all")
 def everything(*, quick: Quick = False, as_json: Json = False, kafka_home: KafkaHome = None) -> None:
-    """Everything but the comments, one after another, with both plots."""
+    """Everything but comments and stages, one after another, with both plots."""
     from streams.bench import plot
 
     result = {

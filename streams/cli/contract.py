@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import BAD_NEWS, Json, fail, print_json
+from .shared import BAD_NEWS, WRONG_USE, Json, fail, print_json, settings
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +27,8 @@ def check(
     try:
         lines = source.readlines() if source else Path(file).read_bytes().splitlines()
     except OSError as error:
-        fail(2, f"{file}: {error.strerror}")
-    findings = list(check_lines(lines))
+        fail(WRONG_USE, f"{file}: {error.strerror}")
+    findings = list(check_lines(lines, max_value_bytes=settings().max_value_bytes))
     if as_json:
         print_json(
             {

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from profiles.reader import InterestReader
     from streams.demo.stack import Stack
-    from streams.demo.view import View
+    from streams.demo.view import Seen, View
 
 _FORWARD_HOURS = 6.0
 _FRAMES = 8
+_SHOWN_USERS = 12
+_SHOW_SECONDS = 120.0
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +48,7 @@ def demo(
 
     from streams.demo.stack import WorkerFailedError, running_stack
     from streams.embedded import EmbeddedUnavailableError
+    from streams.publishing import PublishError
 
     if events is not None and not events.is_file():
         fail(2, f"{events}: no such file")
@@ -62,10 +65,10 @@ def demo(
                 number = len([line for line in events.read_bytes().splitlines() if line.strip()]) if events else 0
                 print_json(result(stack, number))
             elif leave and events is not None:
-                _print_profiles(stack, console)
+                _print_profiles(stack, console, forward=forward * 3600)
             else:
                 _play(stack, console, leave=leave, forward=forward, story=events is None)
-    except (WorkerFailedError, EmbeddedUnavailableError) as error:
+    except (WorkerFailedError, EmbeddedUnavailableError, PublishError) as error:
         fail(BAD_NEWS, str(error))
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running", style="dim")
@@ -90,9 +93,11 @@ def _play(stack: "Stack", console: "Console", *, leave: bool, forward: float, st
     watched = console.is_terminal and sys.stdin.isatty() and not leave
     view = View(_reader(stack), _footer(stack))
     view.forward = forward * 3600
-    player = _StoryPlayer(stack, view, console, quiet=watched)
+    player = _StoryPlayer(stack, view, console, quiet=watched) if story else None
+    if player is None:
+        view.users, _ = _some_users(stack)
     if not watched:
-        if story:
+        if player is not None:
             player.play_all()
         _print_profiles(stack, console, forward=view.forward)
         console.print("\n".join(_footer(stack)), style="dim")
@@ -101,9 +106,10 @@ def _play(stack: "Stack", console: "Console", *, leave: bool, forward: float, st
 
     with _keys() as pressed, Live(view.render(), console=console, refresh_per_second=_FRAMES, screen=True) as live:
         while True:
-            if story:
+            stack.check()
+            if player is not None:
                 player.step()
-            player.notice()
+                player.notice()
             key = pressed()
             if key == "f":
                 view.forward += _FORWARD_HOURS * 3600
@@ -121,6 +127,7 @@ class _StoryPlayer:
         from streams.demo.story import beats
         from streams.publishing import Publisher
 
+        self._stack = stack
         self._beats = list(beats())
         self._publisher = Publisher(stack.settings)
         self._redis = blocking_redis_client(stack.settings)
@@ -156,9 +163,15 @@ class _StoryPlayer:
                     self._console.print(f"{user:<8} {seen.milliseconds:5.0f} ms  {seen.last_event}")
 
     def play_all(self) -> None:
-        """The whole story, each event shown before the next one."""
+        """The whole story, each event shown before the end. Raises WorkerFailedError where one never is."""
+        from streams.demo.stack import WorkerFailedError
+
         while self.step() or self._waiting:
+            self._stack.check()
             self.notice()
+            late = [user for user, (sent, _) in self._waiting.items() if time.monotonic() - sent > _SHOW_SECONDS]
+            if late:
+                raise WorkerFailedError(f"what {late[0]} did does not show after {_SHOW_SECONDS:.0f} s")
             time.sleep(0.01)
 
     def _state(self, user: str) -> bytes | None:
@@ -192,16 +205,23 @@ def _footer(stack: "Stack") -> list[str]:
 
 
 def _print_profiles(stack: "Stack", console: "Console", *, forward: float = 0.0) -> None:
-    from streams.demo.feed import result
-    from streams.demo.view import Seen, View
+    from streams.demo.view import View
 
-    users = result(stack, 0)["users"]
     view = View(_reader(stack), [])
     view.forward = forward
-    view.users = {user: Seen() for user in list(users)[:12]}
+    view.users, more = _some_users(stack)
     console.print(view.render())
-    if len(users) > len(view.users):
-        console.print(f"... and {len(users) - len(view.users)} more users", style="dim")
+    if more:
+        console.print(f"... and {more} more users", style="dim")
+
+
+def _some_users(stack: "Stack") -> "tuple[dict[str, Seen], int]":
+    """The first users that have a profile, and how many there are beside them."""
+    from streams.demo.feed import result
+    from streams.demo.view import Seen
+
+    users = list(result(stack, 0)["users"])
+    return {user: Seen() for user in users[:_SHOWN_USERS]}, len(users[_SHOWN_USERS:])
 
 
 @contextmanager

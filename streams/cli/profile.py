@@ -1,13 +1,12 @@
 """Commands about one user's profile: top, why, forget, pin, unpin, mute, unmute."""
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import BAD_NEWS, UNREACHABLE, Json, fail, print_json, reaching, settings
+from .shared import BAD_NEWS, UNREACHABLE, WRONG_USE, Json, fail, print_json, reaching, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +52,7 @@ def top(
         try:
             ranked = _reader(effective).top(user, n, horizon, stance=stance)
         except UnknownHorizonError as error:
-            fail(2, str(error.args[0]))
+            fail(WRONG_USE, str(error.args[0]))
     if as_json:
         print_json(
             [{"interest": r.interest, "weight": r.weight, "stance": r.stance, "pinned": r.pinned} for r in ranked]
@@ -103,39 +102,52 @@ def forget(
 
     A mark keeps late events from bringing the profile back. The events in Kafka end with their topics' retention.
     """
+    from streams.events import MAX_ID_CHARACTERS
+
     effective = settings()
+    if not 0 < len(user) <= MAX_ID_CHARACTERS:
+        fail(
+            WRONG_USE,
+            f"a user's id has 1 to {MAX_ID_CHARACTERS} characters, and this one {len(user)}: nothing is erased",
+        )
     if not yes and not as_json:
         typer.confirm(f"Erase all that is known of '{user}'?", abort=True)
     now = datetime.now(UTC)
     with reaching(effective), _bars() as bars:
-        receipt = _erase(effective, user, now, bars)
+        receipt, trouble = _erase(effective, user, now, bars)
     if as_json:
         print_json(receipt)
     else:
         _show(receipt)
-    if receipt["dead_letters"] is None:
+    if trouble is not None:
         fail(
             UNREACHABLE,
-            f"Kafka at {effective.kafka_bootstrap} does not answer: dead letters were not looked through, and other "
-            "copies may not have been told; start it or set PENCHANT_KAFKA_BOOTSTRAP, and repeat",
+            f"{trouble}; dead letters were not looked through, and other copies may not have been told: repeat it then",
         )
     if not receipt["verified"]:
         fail(BAD_NEWS, "a second scan still found something: events newer than the command may have come; repeat it")
 
 
-def _erase(effective: "Settings", user: str, now: datetime, bars: "Progress") -> dict[str, Any]:
+def _erase(effective: "Settings", user: str, now: datetime, bars: "Progress") -> tuple[dict[str, Any], str | None]:
+    """The receipt, and what kept Kafka out of it."""
     from kafka.errors import KafkaError
 
     from streams import erasure
+    from streams.connections import kafka_complaint
+    from streams.publishing import PublishError
 
     erased = asyncio.run(erasure.erase(effective, user, int(now.timestamp() * 1_000_000)))
-    published, taken, again = False, None, None
-    with suppress(KafkaError):  # the receipt says so
-        published = _publish(effective, user, {"command": "forget", "occurred_at": now.isoformat()})
-        if published:
-            taken, again = erasure.take_letters_back(effective, user, _advance(bars, "dead letters"))
+    published, taken, again, trouble = False, None, None, None
+    try:
+        _publish(effective, user, {"command": "forget", "occurred_at": now.isoformat()})
+        published = True
+        taken, again = erasure.take_letters_back(effective, user, _advance(bars, "dead letters"))
+    except PublishError as error:
+        trouble = str(error)
+    except KafkaError as error:
+        trouble = kafka_complaint(effective, error)
     found = asyncio.run(erasure.look_again(effective, user, _advance(bars, "ledger")))
-    return {
+    receipt = {
         "user": user,
         "at": now.isoformat(),
         "scanned": len(erased.scanned),
@@ -153,6 +165,7 @@ def _erase(effective: "Settings", user: str, now: datetime, bars: "Progress") ->
         },
         "verified": again is not None and not (found.holding or found.readings or again.found),
     }
+    return receipt, trouble
 
 
 def _show(receipt: dict[str, Any]) -> None:
@@ -188,24 +201,25 @@ def _advance(bars: "Progress", what: str) -> "Callable[[int, int], None]":
 
 def _ruling(ruling: str) -> Any:
     def command(user: User, interest: Interest) -> None:
-        effective = settings()
+        from streams.publishing import InvalidEventError, PublishError
+
         at = datetime.now(UTC).isoformat()
-        if not _publish(effective, user, {"command": ruling, "interest": interest, "occurred_at": at}):
-            fail(3, f"Kafka at {effective.kafka_bootstrap} does not answer: set PENCHANT_KAFKA_BOOTSTRAP")
+        try:
+            _publish(settings(), user, {"command": ruling, "interest": interest, "occurred_at": at})
+        except InvalidEventError as error:
+            fail(WRONG_USE, str(error))
+        except PublishError as error:
+            fail(UNREACHABLE, str(error))
         typer.echo(f"{ruling} '{interest}' for '{user}': sent")
 
     return command
 
 
-def _publish(effective: "Settings", user: str, body: dict[str, Any]) -> bool:
-    from streams.publishing import Publisher, PublishError
+def _publish(effective: "Settings", user: str, body: dict[str, Any]) -> None:
+    from streams.publishing import Publisher
 
-    try:
-        with Publisher(effective) as publisher:
-            publisher.send({"user_id": user, **body})
-    except PublishError:
-        return False
-    return True
+    with Publisher(effective) as publisher:
+        publisher.send({"user_id": user, **body})
 
 
 def _reader(effective: "Settings") -> "InterestReader":

@@ -67,11 +67,18 @@ def replay(
     if dead_letters:
         if users or everyone:
             fail(WRONG_USE, "choose one: --dead-letters, or profiles with --users or --all")
+        if switch or switch_back or partial_log or metrics_file is not None:
+            fail(WRONG_USE, "--switch, --switch-back, --partial and --metrics-file are about profiles: leave them out")
         _dead_letters(reason or [], dry_run=dry_run, as_json=as_json)
         return
     wanted = [user for part in users or () for user in part.split(",") if user]
     if bool(wanted) == everyone:
         fail(WRONG_USE, "say what: --users u1,u2 or --all for profiles, or --dead-letters --reason REASON")
+    if dry_run or reason:
+        fail(
+            WRONG_USE,
+            "--dry-run and --reason are about --dead-letters: leave them out; profiles change with --switch alone",
+        )
     if switch and switch_back:
         fail(WRONG_USE, "choose one: --switch or --switch-back")
     from streams.replay.rebuild import Order

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .shared import UNREACHABLE, WRONG_USE, fail, settings
+from .shared import BAD_NEWS, UNREACHABLE, WRONG_USE, fail, settings
 
 File = Annotated[str | None, typer.Argument(help="a JSONL file of events, or - for standard input")]
 
@@ -36,7 +36,10 @@ def send(
 
     events: list[Any]
     if file is not None:
-        lines = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        try:
+            lines = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        except OSError as error:
+            fail(WRONG_USE, f"{file}: {error.strerror}")
         events = [line for line in lines.splitlines() if line.strip()]
     elif user is not None and text is not None:
         events = [{"user_id": user, "kind": kind, "text": text}]
@@ -52,7 +55,7 @@ def send(
                 try:
                     publisher.send(event)
                 except InvalidEventError as error:
-                    fail(1, f"event {number} not sent: {error}")
+                    fail(BAD_NEWS, f"event {number} not sent: {error}")
     except PublishError as error:
-        fail(UNREACHABLE, f"{error}: start Kafka, or set PENCHANT_KAFKA_BOOTSTRAP")
+        fail(UNREACHABLE, str(error))
     typer.echo(f"sent {len(events)} event{'s' * (len(events) != 1)}")

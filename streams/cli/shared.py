@@ -56,5 +56,5 @@ def reaching(settings: "Settings") -> Iterator[None]:
         yield
     except RedisError as error:
         fail(UNREACHABLE, redis_complaint(settings, error))
-    except (KafkaError, AioKafkaError):
-        fail(UNREACHABLE, kafka_complaint(settings))
+    except (KafkaError, AioKafkaError) as error:
+        fail(UNREACHABLE, kafka_complaint(settings, error))

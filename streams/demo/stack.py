@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,10 +34,14 @@ class Stack:
         """The worker's metrics: name with labels, as Prometheus writes it, to value."""
         return metrics_of(self.web)
 
-    def done(self) -> int:
-        """How many records have come to an end: applied, recognised as duplicates, replayed or rejected."""
+    def check(self) -> None:
+        """Raise WorkerFailedError where the worker has ended."""
         if self.worker.poll() is not None:
             raise WorkerFailedError(f"the worker ended with {self.worker.returncode}; its messages are above")
+
+    def done(self) -> int:
+        """How many records have come to an end: applied, recognised as duplicates, replayed or rejected."""
+        self.check()
         return round(
             sum(
                 value
@@ -91,12 +95,14 @@ def running_stack(overrides: Mapping[str, str]) -> Iterator[Stack]:
 
 
 def await_ready(worker: "subprocess.Popen[str]") -> str:
-    """The web address of a worker that was just started, once it is ready."""
-    deadline = time.monotonic() + _READY_SECONDS
-    for line in worker.stdout or ():
-        with_addresses = json.loads(line) if line.startswith("{") else {}
-        if with_addresses.get("ready"):
-            return str(with_addresses["web"])
-        if time.monotonic() > deadline:
-            break
+    """The web address of a worker that was just started, once it is ready; killed where it takes too long."""
+    too_long = threading.Timer(_READY_SECONDS, worker.kill)
+    too_long.start()
+    try:
+        for line in worker.stdout or ():
+            with_addresses = json.loads(line) if line.startswith("{") else {}
+            if with_addresses.get("ready"):
+                return str(with_addresses["web"])
+    finally:
+        too_long.cancel()
     raise WorkerFailedError("the worker did not become ready; its messages are above")

@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.structs import OffsetAndMetadata
@@ -40,6 +41,7 @@ def replay_dead_letters(
     """
     consumer, ends = open_consumer(settings, f"{settings.consumer_group}.replay.{reason}")
     producer = KafkaProducer(**kafka_options(settings), acks="all", max_request_size=DEAD_LETTER_BYTES)
+    refused: list[Exception] = []
     try:
         replayed = Replayed(reason)
         for letter in standing(consumer, ends, progress):
@@ -49,9 +51,11 @@ def replay_dead_letters(
             elif letter.reason is reason:
                 replayed.sent += 1
                 if not dry_run:
-                    _send(producer, letter)
+                    _send(producer, letter).add_errback(refused.append)
         if not dry_run:
             producer.flush(timeout=_FLUSH_SECONDS)
+            if refused:  # which flush keeps to itself
+                raise refused[0]
             consumer.commit({tp: OffsetAndMetadata(end, "", -1) for tp, end in ends.items()})
     finally:
         producer.close(timeout=5)
@@ -59,8 +63,8 @@ def replay_dead_letters(
     return replayed
 
 
-def _send(producer: KafkaProducer, letter: DeadLetter) -> None:
-    producer.send(
+def _send(producer: KafkaProducer, letter: DeadLetter) -> Any:
+    return producer.send(
         letter.topic,
         value=base64.b64decode(letter.value),
         key=None if letter.key is None else base64.b64decode(letter.key),

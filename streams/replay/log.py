@@ -84,7 +84,7 @@ class LogReader:
             polled = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=most)
             now = time.monotonic()
             if polled:
-                yield [RecordBatch(tp.topic, tp.partition, records, now) for tp, records in polled.items() if records]
+                yield [RecordBatch(tp.topic, tp.partition, records) for tp, records in polled.items() if records]
                 came = time.monotonic()
             elif now - came > _QUIET_SECONDS:
                 return

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import streams
-from streams.bench import clicks, comments, memory, plot, reads, savings
+from streams.bench import clicks, comments, memory, plot, reads, savings, stages
 from streams.bench.tables import clicks_table
 from tests.vllm_stub import serving
 
@@ -66,6 +67,13 @@ def test_what_gate_repeats_and_ledger_save_adds_up():
     assert all(share > 0 for share in result["by"].values())
     never_the_same = savings.measure(savings.Stream(events=1_000, written=1.0, own=1.0))
     assert never_the_same["by"]["ledger"] < 0.01
+
+
+def test_measuring_stages_leaves_the_environment_as_it_is():
+    before = dict(os.environ)
+    result = stages.measure(events=200, batch=100)
+    assert result["worker_total_us"] > 0
+    assert dict(os.environ) == before
 
 
 async def test_comments_are_measured_behind_a_server():

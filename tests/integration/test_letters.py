@@ -81,6 +81,11 @@ def test_an_id_beyond_ascii_is_found_in_what_cannot_be_read():
     assert belongs_to({"小雨"})(letter_of(letter(rb'{"user_id": "\u5c0f\u96e8", ')))
 
 
+@pytest.mark.parametrize("change", [{"key": "a"}, {"value": "a"}, {"value": "界"}, {"headers": {"h": "a"}}], ids=str)
+def test_what_is_no_base64_is_no_letter(change):
+    assert letter_of(json.dumps(json.loads(letter(b"x")) | change).encode()) is None
+
+
 @pytest.fixture
 def settings(broker):
     """Of this test alone: the group names what was replayed, the user whose letters are meant."""

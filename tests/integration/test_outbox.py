@@ -48,7 +48,7 @@ async def outbox(broker):
 async def test_updates_say_what_changed_and_dead_letters_why(broker, outbox):
     value = b"\xff not json"
     record = SimpleNamespace(offset=7, timestamp=START // 1000, key=b"k", value=value, headers=[("h", b"v")])
-    batch = RecordBatch("penchant.clicks.v1", 3, [record], 0.0)
+    batch = RecordBatch("penchant.clicks.v1", 3, [record])
     changes = [
         Change("cats", Stance.LIKE, "now", START + 6 * 3600 * 10**6),
         Change("horror", Stance.DISLIKE, "lasting", START),

@@ -23,7 +23,7 @@ class CrashingDecoder:
 
 
 def test_a_record_that_crashes_the_decoder_is_poison():
-    batch = RecordBatch("t", 0, [record(0), record(1, b"bomb"), record(2)], 0.0)
+    batch = RecordBatch("t", 0, [record(0), record(1, b"bomb"), record(2)])
     intake = take_in(batch, CrashingDecoder())
     assert [e.offset for e in intake.events] == [0, 2]
     assert {i: r.reason for i, r in intake.rejected.items()} == {1: Reason.POISON}

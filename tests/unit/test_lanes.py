@@ -15,7 +15,7 @@ from tests.fakes import Clock
 
 def batch(first, partition=0, size=10, topic="t"):
     records = [SimpleNamespace(offset=offset, timestamp=offset * 1000) for offset in range(first, first + size)]
-    return RecordBatch(topic, partition, records, 0.0)
+    return RecordBatch(topic, partition, records)
 
 
 class Work:

@@ -154,13 +154,6 @@ def test_the_bulk_histogram_counts_as_the_client_library_does(batches):
         assert samples(bulk) == {key: wanted.expected for key, wanted in samples(plain).items()}
 
 
-def test_a_quantile_is_the_bound_of_its_bucket():
-    histogram = BulkHistogram("h", "-", "topic", (0.1, 1.0, 10.0))
-    assert histogram.quantile("t", 0.5) == 0.0
-    histogram.observe("t", {0.05: 90, 0.5: 9, 99.0: 1})
-    assert [histogram.quantile("t", q) for q in (0.5, 0.9, 0.99, 0.999)] == [0.1, 0.1, 1.0, float("inf")]
-
-
 def test_the_lag_of_a_partition_that_went_to_another_worker_is_told_no_more(told):
     told.observe(LagsMeasured({(CLICKS, 4): Lag(0, 0.0)}))
     lags = {key: value for key, value in read(told).items() if key[0].startswith("penchant_consumer_lag")}

@@ -7,6 +7,7 @@ from aiokafka import ConsumerRecord
 
 from streams.decoding import Decoder
 from streams.events import Reason, Rejected, TopicKind
+from streams.observer import BatchApplied, Recorder
 from streams.pipeline import Pipeline, Written
 from streams.record_batches import RecordBatch
 
@@ -32,16 +33,16 @@ class Handler:
 
 
 class Outbox:
+    fails = 0
+
     def __init__(self, journal):
         self._journal = journal
 
     async def publish(self, batch, rejected, updates):
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionError
         self._journal.append(("publish", sorted(rejected), list(updates)))
-
-
-class Observer:
-    def observe(self, fact):
-        pass
 
 
 def batch_of(*ids):
@@ -51,14 +52,14 @@ def batch_of(*ids):
         )
         for n, i in enumerate(ids)
     ]
-    return RecordBatch("clicks", 2, records, 0.0)
+    return RecordBatch("clicks", 2, records)
 
 
 @pytest.mark.parametrize("dies", [False, True])
 async def test_rejects_go_out_before_the_write_and_updates_after_it(dies):
     journal = []
     decoder = Decoder(TopicKind.CLICKS, max_future_skew_us=0, max_value_bytes=10_000)
-    pipeline = Pipeline(TopicKind.CLICKS, "clicks", decoder, Handler(journal, dies), Outbox(journal), Observer())
+    pipeline = Pipeline("clicks", decoder, Handler(journal, dies), Outbox(journal), Recorder())
     prepared = await pipeline.prepare(batch_of("a", "unknown", "b"))
     assert journal == [("publish", [1], [])]
     if dies:
@@ -72,6 +73,20 @@ async def test_rejects_go_out_before_the_write_and_updates_after_it(dies):
 async def test_a_batch_without_rejects_sends_no_letters():
     journal = []
     decoder = Decoder(TopicKind.CLICKS, max_future_skew_us=0, max_value_bytes=10_000)
-    pipeline = Pipeline(TopicKind.CLICKS, "clicks", decoder, Handler(journal, dies=False), Outbox(journal), Observer())
+    pipeline = Pipeline("clicks", decoder, Handler(journal, dies=False), Outbox(journal), Recorder())
     await pipeline.prepare(batch_of("a"))
     assert not journal
+
+
+async def test_where_updates_do_not_go_out_they_go_later_and_nothing_is_written_twice():
+    journal, observer = [], Recorder()
+    outbox = Outbox(journal)
+    decoder = Decoder(TopicKind.CLICKS, max_future_skew_us=0, max_value_bytes=10_000)
+    pipeline = Pipeline("clicks", decoder, Handler(journal, dies=False), outbox, observer)
+    prepared = await pipeline.prepare(batch_of("a", "b"))
+    outbox.fails = 1
+    with pytest.raises(ConnectionError):
+        await pipeline.apply(prepared)
+    await pipeline.apply(prepared)
+    assert journal == [("write", "clicks/2", ["a", "b"]), ("publish", [], ["update"])]
+    assert [fact.applied for fact in observer.events if isinstance(fact, BatchApplied)] == [2]

@@ -26,7 +26,7 @@ def batch(*values, at=None):
         ConsumerRecord(CLICKS, 0, offset, stamp, 1, None, value.encode(), None, 0, len(value), ())
         for offset, value in enumerate(values)
     ]
-    return RecordBatch(CLICKS, 0, records, 0.0)
+    return RecordBatch(CLICKS, 0, records)
 
 
 def click(user, item):

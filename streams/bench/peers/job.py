@@ -52,10 +52,10 @@ class _NothingToRead:
 
 
 class ClickJob:
-    """Clicks of one process into profiles, with the production parts."""
+    """Clicks of one process into profiles, with the production parts; ``settings`` are by default the environment's."""
 
-    def __init__(self) -> None:
-        self.settings: Settings = load_settings()
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load_settings()
         self.topic = topic_names()[CLICKS]
         self.batch = self.settings.max_poll_records
         self.redis = Redis.from_url(self.settings.redis_url.get_secret_value())
@@ -80,7 +80,7 @@ class ClickJob:
 
     async def read(self, partition: int, records: Sequence[Any]) -> list[Observation]:
         """Decode the records of one partition and find what their items are about."""
-        intake = take_in(RecordBatch(self.topic, partition, records, 0.0), self.decoder)
+        intake = take_in(RecordBatch(self.topic, partition, records), self.decoder)
         results = await self.clicks.observe(cast("Sequence[Placed[Click]]", intake.events))
         observations = [result for result in results if isinstance(result, Observation)]
         if len(observations) != len(records):
