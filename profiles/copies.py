@@ -29,7 +29,7 @@ class ProfileCopies:
 
     def __init__(self, redis: Redis, policy: Policy, namespace: str, run: str, *, keep_seconds: int) -> None:
         self.run = run
-        self.store = ProfileStore(redis, policy, namespace=namespace, run=run)
+        self.store = ProfileStore(redis, policy, namespace=namespace, run=run, keep_seconds=keep_seconds)
         self._redis = redis
         self._namespace = namespace
         self._keep_seconds = keep_seconds

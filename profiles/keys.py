@@ -110,5 +110,8 @@ def switched(run: str) -> str:
     return f"{PREFIX}:switched:{run}"
 
 
+HORIZONS = f"{PREFIX}:horizons"
+"""SET of every horizon that profiles were ever kept on: their sets may live on, and a forget has to find them."""
+
 LOGS = f"{PREFIX}:logs"
 """HASH kind of topic -> epoch and topic id of the log that the positions in profiles count."""

@@ -17,6 +17,7 @@ local NONE = {}
 local FIELDS = 9 -- of an update, in front of its sets
 local CHUNK = 1000 -- most arguments handed to one command; Lua's stack holds some thousands
 local BEYOND_ALL = 2 ^ 53 -- a position after any offset
+local BUSY_SECONDS = 2 * 3600 -- the least that :busy is kept, for its hour may have just begun
 local LN2 = 0.6931471805599453 -- math is not there yet while a library loads
 
 local function round(x)
@@ -95,6 +96,12 @@ end
 -- Whether the profile at `stem` is a copy that this writer may no longer write to: erased or taken over since.
 local function fenced(stem, config)
   return config.run and redis.call('HGET', stem .. ':meta', 'run') ~= config.run
+end
+
+-- Count a change of the rules, which live on but in a copy. Returns the new version.
+local function ruled(stem, config)
+  if config.keep then redis.call('EXPIRE', stem .. ':rules', config.keep) end
+  return redis.call('HINCRBY', stem .. ':meta', 'rules', 1)
 end
 
 -- The positions (from 1) in `ids` of events that are among the last `window` that the user's profile has seen.
@@ -193,11 +200,27 @@ local function drop_evidence(key, oldest)
   end
 end
 
+-- Drop the evidence of those of `interests` that are in no set any more: it would outlive them, and without a bound.
+local function drop_orphans(stem, interests, config)
+  for from = 1, #interests, CHUNK do
+    local to, held, gone = math.min(from + CHUNK - 1, #interests), {}, {}
+    for _, set in ipairs(config.sets) do
+      for i, score in ipairs(redis.call('ZMSCORE', stem .. set[1], unpack(interests, from, to))) do
+        held[i] = held[i] or score
+      end
+    end
+    for i = from, to do
+      if not held[i - from + 1] then gone[#gone + 1] = interests[i] end
+    end
+    if #gone > 0 then redis.call('HDEL', stem .. ':why', unpack(gone)) end
+  end
+end
+
 -- Seconds that a set is kept whose highest score is `top`: until that is forgotten, plus the grace, plus the day that
--- may pass before this is looked at again.
+-- may pass before this is looked at again. A copy's is kept no longer than copies are.
 local function lifetime(top, newest, half_life, config)
   local left = math.max(top - newest, 0) + FORGOTTEN_HALF_LIVES * half_life + DAY
-  return math.ceil(left / 1000000) + config.grace
+  return math.min(math.ceil(left / 1000000) + config.grace, config.keep or math.huge)
 end
 
 -- What lives as long as the last of a user's sets.
@@ -207,10 +230,13 @@ end
 
 -- Remove what is forgotten at `newest` and let every key live as long as its last interest.
 local function forget_and_expire(stem, newest, config)
-  local longest = lifetime(newest, newest, config.longest, config)
+  local longest, forgotten = lifetime(newest, newest, config.longest, config), {}
   for _, set in ipairs(config.sets) do
     local key, half_life = stem .. set[1], set[2]
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', newest - FORGOTTEN_HALF_LIVES * half_life))
+    local before = '(' .. string.format('%.0f', newest - FORGOTTEN_HALF_LIVES * half_life)
+    local faded = redis.call('ZRANGEBYSCORE', key, '-inf', before)
+    if #faded > 0 then redis.call('ZREMRANGEBYSCORE', key, '-inf', before) end
+    for _, interest in ipairs(faded) do forgotten[#forgotten + 1] = interest end
     local top = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2]
     if top then
       local seconds = lifetime(tonumber(top), newest, half_life, config)
@@ -218,14 +244,15 @@ local function forget_and_expire(stem, newest, config)
       longest = math.max(longest, seconds)
     end
   end
+  drop_orphans(stem, forgotten, config)
   expire_beside_sets(stem, longest)
 end
 
 -- Sum an update's sets into the profile; `count` of them stand in `updates` from `at` on, as library.py describes it.
--- Returns how many interests were evicted, for how many seconds the sets live that are new (0: there are none), and
--- where in `updates` the evidence begins. Each new score is put at the end of `total`, if given.
+-- Returns the interests evicted (once for each set), for how many seconds the sets live that are new (0: there are
+-- none), and where in `updates` the evidence begins. Each new score is put at the end of `total`, if given.
 local function sum_sets(stem, updates, at, count, newest, config, total)
-  local evicted, longest, members_at, size = 0, 0, nil, nil
+  local evicted, longest, members_at, size = NONE, 0, nil, nil
   for _ = 1, count do
     local set, of_its_own = config.sets[updates[at]], updates[at + 1]
     local key = stem .. set[1]
@@ -243,7 +270,9 @@ local function sum_sets(stem, updates, at, count, newest, config, total)
         longest = math.max(longest, seconds)
       end
       if members > config.max_interests then
-        evicted = evicted + redis.call('ZREMRANGEBYRANK', key, 0, members - config.max_interests - 1)
+        if evicted == NONE then evicted = {} end
+        local weakest = redis.call('ZPOPMIN', key, members - config.max_interests)
+        for i = 1, #weakest, 2 do evicted[#evicted + 1] = weakest[i] end
       end
     end
   end
@@ -263,6 +292,9 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
   if refusal then return refusal end
 
   local position, tally, rules_version = tonumber(known[1]) or -1, tonumber(known[2]) or 0, tonumber(known[5]) or 0
+  if not known[5] and not known[4] and call('EXISTS', stem .. ':rules') == 1 then
+    rules_version = ruled(stem, config) -- :meta has expired, what the user ruled has not
+  end
   local seen, again = '', NONE
   if config.window > 0 then
     seen = call('GET', stem .. ':seen') or ''
@@ -280,10 +312,11 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
   local scores = config.changes and {}
   local evicted, longest, pieces_at = sum_sets(stem, updates, at + FIELDS, sets, newest, config, scores)
   local is_known = pieces == 0 or add_evidence(stem .. ':why', updates, pieces_at, pieces, config.evidence)
+  if #evicted > 0 then drop_orphans(stem, evicted, config) end -- behind their evidence, some of which may be new
   if config.window > 0 then remember(stem .. ':seen', seen, ids, config.window) end
   if busy then
     call('HSET', stem .. ':busy', log, busy)
-    call('EXPIRE', stem .. ':busy', config.grace) -- far beyond its hour
+    call('EXPIRE', stem .. ':busy', math.max(math.min(config.grace, config.keep or math.huge), BUSY_SECONDS))
   end
   local events = (tonumber(known[4]) or 0) + count
   call('HSET', meta, log, last, hour_of_log, tally, 'newest', newest, 'events', events)
@@ -298,8 +331,8 @@ local function apply_update(stem, log, hour_of_log, updates, at, size, ids, item
   if before >= 0 and math.floor(newest / period) ~= math.floor(before / period) then
     drop_evidence(stem .. ':why', newest - config.evidence_age)
   end
-  if not scores then return evicted end
-  return cmsgpack.pack({ evicted, scores })
+  if not scores then return #evicted end
+  return cmsgpack.pack({ #evicted, scores })
 end
 
 -- Arguments: the configuration, the log's name, the updates of the users in KEYS one after another, each behind its
@@ -354,8 +387,26 @@ local function forgotten_before(stem)
   return tonumber(redis.call('HGET', stem .. ':rules', 'forgotten_before')) or -1
 end
 
-local function ruled(stem)
-  redis.call('HINCRBY', stem .. ':meta', 'rules', 1)
+-- When the interest was muted and unmuted last, -1 for never.
+local function mutings(stem, interest)
+  local found = redis.call('HMGET', stem .. ':rules', 'mute:' .. interest, 'unmute:' .. interest)
+  return tonumber(found[1]) or -1, tonumber(found[2]) or -1
+end
+
+local function is_muted(stem, interest)
+  local muted, unmuted = mutings(stem, interest)
+  return muted >= 0 and muted >= unmuted
+end
+
+-- Drop what was ruled up to `at`, and return how much that was.
+local function drop_rules(stem, at)
+  local rules, dropped = redis.call('HGETALL', stem .. ':rules'), 0
+  for i = 1, #rules, 2 do
+    if rules[i] ~= 'forgotten_before' and tonumber(rules[i + 1]) <= at then
+      dropped = dropped + redis.call('HDEL', stem .. ':rules', rules[i])
+    end
+  end
+  return dropped
 end
 
 local function suffixes(config)
@@ -370,8 +421,10 @@ end
 
 -- Erase all that happened up to `at`. What is known to be newer stays. Returns pairs: key, entries removed.
 -- Copies of the profile, the further stems in KEYS, go whole: one that is being rebuilt has no writer any more.
+-- So do sets of horizons that are kept no more, which the third argument names.
 local function forget(keys, args)
   local stem, at, config = keys[1], tonumber(args[1]), cmsgpack.unpack(args[2])
+  local former = args[3] and cmsgpack.unpack(args[3]) or NONE
   local refusal = check_schema(redis.call('HGET', stem .. ':meta', 'schema'))
   if refusal then return refusal end
   local receipt = {}
@@ -379,6 +432,14 @@ local function forget(keys, args)
     if entries > 0 then receipt[#receipt + 1], receipt[#receipt + 2] = key, entries end
   end
 
+  local function erase_set(key)
+    erased(key, redis.call('ZCARD', key))
+    redis.call('DEL', key)
+  end
+
+  for _, key in ipairs(keys) do -- whatever the mark says: forgets of before may have passed these over
+    for _, suffix in ipairs(former) do erase_set(key .. suffix) end
+  end
   -- A command that comes again must not cut what happened since down to the evidence kept of it.
   local mark = forgotten_before(stem)
   if at <= mark then return receipt end
@@ -387,25 +448,19 @@ local function forget(keys, args)
   end
   local why = redis.call('HGETALL', stem .. ':why')
   local newest = tonumber(redis.call('HGET', stem .. ':meta', 'newest')) or -1
-  for _, set in ipairs(config.sets) do
-    local key = stem .. set[1]
-    erased(key, redis.call('ZCARD', key))
-    redis.call('DEL', key)
-  end
+  for _, set in ipairs(config.sets) do erase_set(stem .. set[1]) end
   erased(stem .. ':why', #why / 2)
   erased(stem .. ':busy', redis.call('HLEN', stem .. ':busy'))
   redis.call('DEL', stem .. ':why', stem .. ':busy')
+  erased(stem .. ':rules', drop_rules(stem, at))
   if newest > at then
-    for i = 1, #why, 2 do cut(stem, why[i], why[i + 1], at, config, true) end
+    for i = 1, #why, 2 do cut(stem, why[i], why[i + 1], at, config, not is_muted(stem, why[i])) end
     forget_and_expire(stem, newest, config)
   else
     redis.call('HDEL', stem .. ':meta', 'newest', 'events')
   end
-
-  erased(stem .. ':rules', redis.call('HLEN', stem .. ':rules') - (mark >= 0 and 1 or 0))
-  redis.call('DEL', stem .. ':rules')
   redis.call('HSET', stem .. ':rules', 'forgotten_before', at)
-  ruled(stem)
+  ruled(stem, config)
   return receipt
 end
 
@@ -417,9 +472,8 @@ local function rule(keys, args)
   local before = tonumber(redis.call('HGET', stem .. ':rules', field)) or -1
   if at <= before or at <= forgotten_before(stem) then return 0 end
   redis.call('HSET', stem .. ':rules', field, at)
-  ruled(stem)
-  local muted = tonumber(redis.call('HGET', stem .. ':rules', 'mute:' .. interest)) or -1
-  local unmuted = tonumber(redis.call('HGET', stem .. ':rules', 'unmute:' .. interest)) or -1
+  ruled(stem, config)
+  local muted, unmuted = mutings(stem, interest)
   local lines = redis.call('HGET', stem .. ':why', interest) or ''
   if kind == 'mute' or kind == 'unmute' and unmuted > muted and muted >= 0 then
     cut(stem, interest, lines, math.max(muted, unmuted), config, unmuted > muted)
@@ -438,7 +492,7 @@ local function retract(keys, args)
   local before = tonumber(redis.call('HGET', stem .. ':rules', 'retract:' .. ref)) or -1
   if at <= before or at <= forgotten_before(stem) then return {} end
   redis.call('HSET', stem .. ':rules', 'retract:' .. ref, at)
-  ruled(stem)
+  ruled(stem, config)
   local touched = {}
   local why = redis.call('HGETALL', stem .. ':why')
   for i = 1, #why, 2 do
@@ -484,8 +538,8 @@ local function start_copy(keys, args)
   local refusal = check_schema(redis.call('HGET', live .. ':meta', 'schema'))
   if refusal then return refusal end
   erase(copy, config)
-  redis.call('COPY', live .. ':rules', copy .. ':rules')
-  local version = redis.call('HGET', live .. ':meta', 'rules') or 0
+  local copied = redis.call('COPY', live .. ':rules', copy .. ':rules') -- 1 where there are some
+  local version = redis.call('HGET', live .. ':meta', 'rules') or copied
   redis.call('HSET', copy .. ':meta', 'run', run, 'rules', version)
   for _, suffix in ipairs({ ':meta', ':rules' }) do redis.call('EXPIRE', copy .. suffix, seconds) end
   return redis.call('HGETALL', live .. ':meta')
@@ -539,7 +593,7 @@ local function switch(keys, args)
     return erase(copy, config) -- nobody's profile takes no place
   end
   if #ahead > 0 then call('HSET', copy .. ':meta', unpack(ahead)) end
-  call('HSET', copy .. ':meta', 'rules', call('HGET', live .. ':meta', 'rules') or 0)
+  call('HSET', copy .. ':meta', 'rules', call('HGET', live .. ':meta', 'rules') or call('EXISTS', live .. ':rules'))
   call('HDEL', copy .. ':meta', 'run', 'switch')
 
   for _, suffix in ipairs(suffixes(config)) do

@@ -37,15 +37,15 @@ def source() -> str:
     return files(__package__).joinpath("library.lua").read_text(encoding="utf-8")
 
 
-def config(policy: Policy, *, changes: bool = False, run: str | None = None) -> bytes:
+def config(policy: Policy, *, changes: bool = False, run: str | None = None, keep_seconds: int | None = None) -> bytes:
     """The policy as the functions take it; ``changes`` asks for the new scores in the reply.
 
     ``run`` names the writer of a copy: the functions write to profiles that this run has started or claimed, and to
-    no others.
+    no others. ``keep_seconds`` is the longest that anything then written is kept.
     """
     settings = {
         "horizons": policy.half_lives,
-        "sets": [(f":{stance}:{name}", policy.half_lives[name]) for stance, name in _set_names(policy.half_lives)],
+        "sets": [(_suffix(*name), policy.half_lives[name[1]]) for name in _set_names(policy.half_lives)],
         "longest": max(policy.half_lives.values()),
         "max_interests": policy.max_interests,
         "evidence": policy.evidence_per_interest,
@@ -56,7 +56,13 @@ def config(policy: Policy, *, changes: bool = False, run: str | None = None) -> 
         "item_cap": policy.events_per_item_hour or _UNLIMITED,
         "changes": changes,
     }
-    return _pack(settings if run is None else {**settings, "run": run})
+    of_copies = {"run": run, "keep": keep_seconds}
+    return _pack(settings | {name: value for name, value in of_copies.items() if value is not None})
+
+
+def former_sets(horizons: Iterable[str]) -> bytes:
+    """The sets of horizons that the policy has no more, as ``penchant_forget`` takes them."""
+    return _pack([_suffix(*name) for name in _set_names(horizons)])
 
 
 def read_ends(ends: Mapping[str, int]) -> bytes:
@@ -113,9 +119,13 @@ def _parts(update: ProfileUpdate, places: Mapping[_SetName, int]) -> list[object
     return parts
 
 
-def _set_names(half_lives: Mapping[str, int]) -> list[_SetName]:
+def _set_names(horizons: Iterable[str]) -> list[_SetName]:
     """Every set that a profile may have, in the order in which the configuration has them."""
-    return [(stance, horizon) for stance in (Stance.LIKE, Stance.DISLIKE) for horizon in half_lives]
+    return [(stance, horizon) for stance in (Stance.LIKE, Stance.DISLIKE) for horizon in horizons]
+
+
+def _suffix(stance: Stance, horizon: str) -> str:
+    return f":{stance}:{horizon}"
 
 
 def _hours(observations: Sequence[Observation]) -> int | list[int]:

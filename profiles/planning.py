@@ -1,6 +1,6 @@
 """From observations to updates: pure, so that the same log always gives the same profile."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import exp2, log2
 
@@ -69,6 +69,7 @@ def plan(
     if rules.version or capped:
         admitted = [o for o in observations if o.event_id not in capped and rules.admits(o)]
     newest = max([o.at for o in admitted]) if admitted else -1
+    sets = _scores(admitted, newest, policy, rules)
     return ProfileUpdate(
         user=observations[0].user,
         log=log,
@@ -77,8 +78,8 @@ def plan(
         newest=newest,
         events=len(admitted),
         rules_version=rules.version,
-        sets=_scores(admitted, newest, policy, rules),
-        evidence=_evidence(admitted, policy.evidence_per_interest, rules) if policy.evidence_per_interest else {},
+        sets=sets,
+        evidence=_evidence(admitted, sets.values(), policy.evidence_per_interest, rules),
     )
 
 
@@ -128,8 +129,15 @@ def _sum_up(events: Iterable[tuple[int, Iterable[_Weight]]], half_life: int) -> 
     return [(stance, sums) for stance, sums in ((Stance.LIKE, likes), (Stance.DISLIKE, dislikes)) if sums]
 
 
-def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> dict[str, list[Evidence]]:
-    """The newest ``limit`` signals of each interest, newest first."""
+def _evidence(
+    observations: Sequence[Observation], sets: Iterable[Mapping[str, int]], limit: int, rules: Rules
+) -> dict[str, list[Evidence]]:
+    """The newest ``limit`` signals of each interest, newest first.
+
+    Not of one that is forgotten already and so in none of the ``sets``: nothing bounds how many these are.
+    """
+    if not limit:
+        return {}
     evidence: dict[str, list[Evidence]] = {}
     for observation in reversed(observations):
         for signal in observation.signals:
@@ -146,4 +154,7 @@ def _evidence(observations: Sequence[Observation], limit: int, rules: Rules) -> 
                         target=observation.target,
                     )
                 )
+    if len(observations) > 1:  # one alone is in its sets
+        shown = set[str]().union(*sets)
+        evidence = {i: lines for i, lines in evidence.items() if i in shown or rules.is_muted(i)}
     return {interest: lines for interest, lines in evidence.items() if lines}

@@ -1,4 +1,4 @@
-"""Reading profiles: for recommenders, in one round trip a question.
+"""Reading profiles: for recommenders, in one round trip a question, two where a weak interest is pinned.
 
 Redis holds effective times; weights at an instant are computed here, where it is cheap. ``at`` is in seconds since
 the Unix epoch or a datetime; None is this moment.
@@ -42,27 +42,8 @@ class _Reading:
             known = ", ".join(self._half_lives)
             raise UnknownHorizonError(f"no horizon '{horizon}'; this reader has {known}") from None
 
-    def ask_top(self, pipe: Any, user: str, n: int, horizon: str, stance: Stance) -> None:
-        """Two commands of one round trip: the set, and the rules that pin."""
-        self.half_life(horizon)
-        key = keys.interests(user, stance, horizon, self._namespace)
-        pipe.zrange(key, 0, max(n, 1) - 1, desc=True, withscores=True)
-        if stance is Stance.LIKE:
-            pipe.hgetall(keys.rules(user, self._namespace))
-
-    def read_top(
-        self, replies: Sequence[Any], n: int, horizon: str, stance: Stance, now: float
-    ) -> list[RankedInterest]:
-        half_life = self.half_life(horizon)
-        forgotten = forgotten_at(now, half_life)
-        ranked = [
-            RankedInterest(_text(member), weight_at(score, now, half_life), stance)
-            for member, score in replies[0]
-            if score >= forgotten
-        ]
-        if len(replies) > 1 and replies[1]:
-            ranked = _with_pins(ranked, {_text(k): int(v) for k, v in replies[1].items()})
-        return ranked[:n]
+    def tops(self, users: Iterable[str], n: int, horizon: str, stance: Stance) -> "_Tops":
+        return _Tops(list(dict.fromkeys(users)), n, horizon, stance, self.half_life(horizon), self._namespace)
 
     def ask_vector(self, pipe: Any, user: str, vocabulary: Sequence[str], horizon: str) -> None:
         self.half_life(horizon)
@@ -81,16 +62,72 @@ class _Reading:
         return keys.why(user, self._namespace)
 
 
-def _with_pins(ranked: list[RankedInterest], fields: Mapping[str, int]) -> list[RankedInterest]:
-    weights = {r.interest: r.weight for r in ranked}
+class _Tops:
+    """The strongest interests of some users: what to ask, and what the replies say.
+
+    A pin is shown with its weight, however many interests weigh more. One that is not among the strongest, but may be
+    in the set, is asked for in a second round trip.
+    """
+
+    def __init__(
+        self, users: Sequence[str], n: int, horizon: str, stance: Stance, half_life: float, namespace: str
+    ) -> None:
+        self._sets = {user: keys.interests(user, stance, horizon, namespace) for user in users}
+        self._rules = [keys.rules(user, namespace) for user in users] if stance is Stance.LIKE else []
+        self._n = n
+        self._stance = stance
+        self._half_life = half_life
+        self._scores: dict[str, dict[str, float]] = {}
+        self._pins: dict[str, list[str]] = {}
+        self._unread: dict[str, list[str]] = {}
+
+    def ask(self, pipe: Any) -> None:
+        """The sets and, of likes, the rules that pin."""
+        for key in self._sets.values():
+            pipe.zrange(key, 0, max(self._n, 1) - 1, desc=True, withscores=True)
+        for key in self._rules:
+            pipe.hgetall(key)
+
+    def take(self, replies: Sequence[Any]) -> None:
+        for user, pairs in zip(self._sets, replies, strict=False):
+            self._scores[user] = {_text(member): score for member, score in pairs}
+        for user, fields in zip(self._sets, replies[len(self._sets) :], strict=False):
+            pins = _pinned({_text(name): int(at) for name, at in fields.items()})
+            if pins:
+                self._pins[user] = pins
+                unread = [i for i in pins if i not in self._scores[user]]
+                if unread and len(self._scores[user]) >= self._n:
+                    self._unread[user] = unread
+
+    def ask_pins(self, pipe: Any) -> bool:
+        """The pins that may stand further down in the sets. Returns whether there are any."""
+        for user, pins in self._unread.items():
+            pipe.zmscore(self._sets[user], pins)
+        return bool(self._unread)
+
+    def take_pins(self, replies: Sequence[Any]) -> None:
+        for (user, pins), scores in zip(self._unread.items(), replies, strict=True):
+            self._scores[user] |= {i: score for i, score in zip(pins, scores, strict=True) if score is not None}
+
+    def read(self, now: float) -> dict[str, list[RankedInterest]]:
+        forgotten = forgotten_at(now, self._half_life)
+        return {user: self._ranked(user, now, forgotten)[: self._n] for user in self._sets}
+
+    def _ranked(self, user: str, now: float, forgotten: float) -> list[RankedInterest]:
+        weights = {i: weight_at(s, now, self._half_life) for i, s in self._scores[user].items() if s >= forgotten}
+        pinned = [RankedInterest(i, weights.pop(i, 0.0), pinned=True) for i in self._pins.get(user, ())]
+        pinned.sort(key=lambda r: -r.weight)
+        return pinned + [RankedInterest(i, weight, self._stance) for i, weight in weights.items()]
+
+
+def _pinned(fields: Mapping[str, int]) -> list[str]:
+    """What the rules pin: the newer of a ruling and its opposite wins, and a mute wins over a pin."""
     pins = [
         name.removeprefix("pin:")
         for name, at in fields.items()
         if name.startswith("pin:") and at > fields.get(f"un{name}", -1)
     ]
-    pinned = [RankedInterest(i, weights.get(i, 0.0), pinned=True) for i in pins]
-    pinned.sort(key=lambda r: -r.weight)
-    return pinned + [r for r in ranked if r.interest not in pins]
+    return [i for i in pins if fields.get(f"mute:{i}", -2) < fields.get(f"unmute:{i}", -1)]
 
 
 def _text(value: bytes | str) -> str:
@@ -142,20 +179,13 @@ class InterestReader:
         self, user: str, n: int = 20, horizon: str = "now", at: Moment = None, stance: Stance = Stance.LIKE
     ) -> list[RankedInterest]:
         """The user's ``n`` strongest interests, pinned ones first. An unknown user has none."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            self._reading.ask_top(pipe, user, n, horizon, stance)
-            return self._reading.read_top(pipe.execute(), n, horizon, stance, _now(at))
+        return self._read(self._reading.tops([user], n, horizon, stance), at)[user]
 
     def many(
         self, users: Iterable[str], n: int = 20, horizon: str = "now", at: Moment = None
     ) -> dict[str, list[RankedInterest]]:
-        """``top`` of several users in one round trip."""
-        users = list(dict.fromkeys(users))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for user in users:
-                self._reading.ask_top(pipe, user, n, horizon, Stance.LIKE)
-            replies = pipe.execute()
-        return _by_user(self._reading, users, replies, n, horizon, _now(at))
+        """``top`` of several users at once."""
+        return self._read(self._reading.tops(users, n, horizon, Stance.LIKE), at)
 
     def vector(self, user: str, vocabulary: Sequence[str], horizon: str = "lasting", at: Moment = None) -> list[float]:
         """Like minus dislike for each name of ``vocabulary``, in its order; 0.0 where there is nothing."""
@@ -168,6 +198,14 @@ class InterestReader:
     def why(self, user: str, interest: str) -> list[Evidence]:
         """The evidence for one interest, newest first."""
         return _parse_evidence(self._redis.hget(self._reading.why_key(user), interest))
+
+    def _read(self, tops: _Tops, at: Moment) -> dict[str, list[RankedInterest]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            tops.ask(pipe)
+            tops.take(pipe.execute())
+            if tops.ask_pins(pipe):
+                tops.take_pins(pipe.execute())
+        return tops.read(_now(at))
 
 
 class AsyncInterestReader:
@@ -192,20 +230,13 @@ class AsyncInterestReader:
         self, user: str, n: int = 20, horizon: str = "now", at: Moment = None, stance: Stance = Stance.LIKE
     ) -> list[RankedInterest]:
         """The user's ``n`` strongest interests, pinned ones first. An unknown user has none."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            self._reading.ask_top(pipe, user, n, horizon, stance)
-            return self._reading.read_top(await pipe.execute(), n, horizon, stance, _now(at))
+        return (await self._read(self._reading.tops([user], n, horizon, stance), at))[user]
 
     async def many(
         self, users: Iterable[str], n: int = 20, horizon: str = "now", at: Moment = None
     ) -> dict[str, list[RankedInterest]]:
-        """``top`` of several users in one round trip."""
-        users = list(dict.fromkeys(users))
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for user in users:
-                self._reading.ask_top(pipe, user, n, horizon, Stance.LIKE)
-            replies = await pipe.execute()
-        return _by_user(self._reading, users, replies, n, horizon, _now(at))
+        """``top`` of several users at once."""
+        return await self._read(self._reading.tops(users, n, horizon, Stance.LIKE), at)
 
     async def vector(
         self, user: str, vocabulary: Sequence[str], horizon: str = "lasting", at: Moment = None
@@ -221,9 +252,10 @@ class AsyncInterestReader:
         """The evidence for one interest, newest first."""
         return _parse_evidence(await self._redis.hget(self._reading.why_key(user), interest))
 
-
-def _by_user(
-    reading: _Reading, users: Sequence[str], replies: Sequence[Any], n: int, horizon: str, now: float
-) -> dict[str, list[RankedInterest]]:
-    pairs = zip(replies[::2], replies[1::2], strict=True)
-    return {user: reading.read_top(pair, n, horizon, Stance.LIKE, now) for user, pair in zip(users, pairs, strict=True)}
+    async def _read(self, tops: _Tops, at: Moment) -> dict[str, list[RankedInterest]]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            tops.ask(pipe)
+            tops.take(await pipe.execute())
+            if tops.ask_pins(pipe):
+                tops.take_pins(await pipe.execute())
+        return tops.read(_now(at))

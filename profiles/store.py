@@ -14,6 +14,7 @@ from .planning import by_user, plan, without_repeats
 from .policy import Policy
 
 _USERS_AT_ONCE = 100
+_USERS_PER_CALL = 50
 _PARTS_IN_FLIGHT = 3
 
 _T = TypeVar("_T")
@@ -63,9 +64,8 @@ class _Known(NamedTuple):
 class ProfileStore:
     """Applies observations to profiles, effectively once.
 
-    ``users_per_call`` users share one atomic function call: 1 for a Redis Cluster, where they live in different
-    slots. ``changes`` asks for the new scores, to publish them. ``run`` is for copies, see :mod:`profiles.copies`:
-    what is not this run's is left alone, and its observations count as replayed.
+    ``changes`` asks for the new scores, to publish them. ``run`` and ``keep_seconds`` are for copies, see
+    :mod:`profiles.copies`: what is not this run's is left alone, and its observations count as replayed.
     """
 
     def __init__(
@@ -74,18 +74,20 @@ class ProfileStore:
         policy: Policy,
         *,
         namespace: str = keys.PREFIX,
-        users_per_call: int = 50,
         changes: bool = False,
         run: str | None = None,
+        keep_seconds: int | None = None,
     ) -> None:
         self._redis = redis
         self._policy = policy
         self._namespace = namespace
-        self._users_per_call = users_per_call
-        self._config = library.config(policy, changes=changes, run=run)
+        self._config = library.config(policy, changes=changes, run=run, keep_seconds=keep_seconds)
 
     async def prepare(self) -> None:
-        """Load the function library. Raises UnsupportedRedisError where the server has no functions."""
+        """Load the function library and note the horizons.
+
+        Raises UnsupportedRedisError where the server has no functions.
+        """
         try:
             await self._redis.function_load(library.source(), replace=True)
         except ResponseError as error:
@@ -94,6 +96,7 @@ class ProfileStore:
                     "this server has no FUNCTION command: Redis >= 7.0 or Valkey >= 7.2 is needed"
                 ) from error
             raise
+        await self._redis.sadd(keys.HORIZONS, *self._policy.half_lives)
 
     async def record(self, log: str, observations: Iterable[Observation]) -> Recorded:
         """Apply one batch of one partition, named by ``log``, in log order.
@@ -147,7 +150,7 @@ class ProfileStore:
             waiting = refused
 
     async def _apply(self, updates: Sequence[ProfileUpdate]) -> list[Applied | Conflict]:
-        calls = [updates[i : i + self._users_per_call] for i in range(0, len(updates), self._users_per_call)]
+        calls = [updates[i : i + _USERS_PER_CALL] for i in range(0, len(updates), _USERS_PER_CALL)]
         replies: list[Applied | Conflict] = []
         for chunk, reply in zip(calls, await self._call_all(calls), strict=True):
             for update, part in zip(chunk, reply, strict=True):
@@ -180,8 +183,9 @@ class ProfileStore:
     async def forget(self, user: str, at: int) -> Receipt:
         """Erase what the user's events up to ``at`` left: interests, evidence, rules, copies. Late events stay out."""
         stems = [keys.profile(user, namespace) for namespace in self._namespaces()]
+        former = library.former_sets(sorted(await self._horizons() - self._policy.half_lives.keys()))
         reply = await self._with_library(
-            lambda: self._redis.fcall(library.FORGET, len(stems), *stems, at, self._config)
+            lambda: self._redis.fcall(library.FORGET, len(stems), *stems, at, self._config, former)
         )
         removed = {library.text(key): int(count) for key, count in zip(reply[::2], reply[1::2], strict=True)}
         return Receipt(user, at, removed)
@@ -199,9 +203,8 @@ class ProfileStore:
 
     async def keys_of(self, user: str) -> list[str]:
         """The keys that exist for the user, copies included."""
-        candidates = [
-            key for namespace in self._namespaces() for key in keys.all_of(user, self._policy.half_lives, namespace)
-        ]
+        horizons = sorted(await self._horizons())
+        candidates = [key for namespace in self._namespaces() for key in keys.all_of(user, horizons, namespace)]
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in candidates:
                 pipe.exists(key)
@@ -221,6 +224,11 @@ class ProfileStore:
             newest = await self._redis.hget(key, "newest")
             if newest is not None:
                 yield keys.user_of(library.text(key)), int(newest)
+
+    async def _horizons(self) -> set[str]:
+        """Every horizon that a user may have sets of: those of today, and those that were before."""
+        noted = await self._redis.smembers(keys.HORIZONS)
+        return {library.text(name) for name in noted} | self._policy.half_lives.keys()
 
     def _namespaces(self) -> tuple[str, ...]:
         return self._namespace, keys.shadow(self._namespace), keys.before(self._namespace)

@@ -7,7 +7,8 @@ from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGrap
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, Threshold, ThresholdsMode
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-FRESHNESS = 'penchant_event_to_profile_seconds{}{{topic=~"$topic"}}'
+OF_OBJECTIVE = 'topic=~"penchant[.](clicks|comments)[.]v1"'  # as in the recording rules
+FRESHNESS = f'penchant_event_to_profile_seconds{{}}{{{{topic=~"$topic", {OF_OBJECTIVE}}}}}'
 FULL, HALF, THIRD, QUARTER = 24, 12, 8, 6
 _STAT_HEIGHT, _HEIGHT = 5, 8
 

@@ -71,6 +71,28 @@ async def test_a_switch_exchanges_and_a_second_one_brings_back(redis, live):
     assert (await live.record("clicks/0", liked("newer", 1))).replayed == 1
 
 
+async def test_an_unfinished_copy_goes_when_copies_do(redis, live):
+    for offset in (0, 1):
+        await live.record("clicks/0", liked("a", offset))
+    first = shadow(redis, "r1")
+    await first.start(["u"])
+    await first.store.record("clicks/0", liked("a", 0))
+    await first.switch(["u"], {"clicks/0": 2})
+    back, second = before(redis, "r2"), shadow(redis, "r3")
+    await back.claim(["u"])
+    await second.start(["u"])
+    later = [o._replace(at=o.at + 3 * 86_400 * 10**6) for o in liked("b", 3)]
+    for copies in (back, second):
+        await copies.store.record("clicks/0", liked("b", 2))
+        await copies.store.record("clicks/0", later)
+        await copies.store.rule("u", "mute", "a", START)
+    found = [key async for key in redis.scan_iter("pen:1:*") if b":shadow:" in key or b":before:" in key]
+    assert len(found) > 8
+    for key in found:
+        assert 0 < await redis.ttl(key) <= KEEP, key
+    assert min([await redis.ttl(key) async for key in redis.scan_iter("pen:1:{u}:*") if b"rules" not in key]) > KEEP
+
+
 async def test_a_copy_that_knows_less_is_refused_and_one_that_rejected_is_not(redis, live):
     await live.record("clicks/0", liked("a", 0))
     await live.record("clicks/0", liked("b", 7))
@@ -98,6 +120,18 @@ async def test_rules_made_meanwhile_are_followed_before_the_switch(redis, live):
     assert await members(redis, keys.shadow()) == set()
     assert await copies.switch(["u"], {"clicks/0": 2}) == {"u": None}
     assert await redis.hget(keys.meta("u"), "rules") == b"2"
+
+
+async def test_rules_are_followed_in_a_copy_of_what_had_expired(redis, live):
+    await live.rule("u", "mute", "a", START)
+    await redis.delete(keys.meta("u"))
+    copies = shadow(redis, "r1")
+    await copies.start(["u"])
+    await copies.store.record("clicks/0", [*liked("a", 0), *liked("b", 1)])
+    assert await members(redis, keys.shadow()) == {"b"}
+    assert await copies.switch(["u"], {"clicks/0": 2}) == {"u": None}
+    await live.record("clicks/0", liked("a", 2))
+    assert await members(redis) == {"b"}
 
 
 async def test_a_forget_erases_all_copies_and_fences_their_writers_off(redis, live):

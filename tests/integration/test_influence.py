@@ -123,6 +123,16 @@ async def test_a_forget_takes_the_list_of_items_along(redis, store):
     assert keys.busy("busy") not in await store.keys_of("busy")
 
 
+async def test_the_list_of_items_outlives_its_hour_without_a_grace_too(redis, redis_url):
+    store = ProfileStore(redis, replace(POLICY, expiry_grace_seconds=0))
+    await store.prepare()
+    events = flood(1)
+    for n, event in enumerate(events):
+        await store.record("clicks/0", [observation(event, n)])
+    assert await redis.ttl(keys.busy("busy")) > 3600
+    assert_equal_to_oracle(redis_url, events, CAPS)
+
+
 async def test_who_is_not_busy_pays_nothing(redis, store):
     await store.record("clicks/0", [observation(replace(e, user="u"), n) for n, e in enumerate(flood(1, 4))])
     assert not await redis.exists(keys.busy("u"))

@@ -61,6 +61,40 @@ def test_many_vector_and_why(filled):
     assert reader.why("u1", "unknown") == []
 
 
+@pytest.fixture
+async def pinned(redis_url):
+    """u1 pins the weakest of five interests, one that is nowhere, one that is muted, and one that is not any more."""
+    client = AsyncRedis.from_url(redis_url)
+    store = ProfileStore(client, Policy())
+    await store.prepare()
+    signals = tuple(Signal(f"i{n}", Stance.LIKE, 2.0**n) for n in range(5))
+    for user in ("u1", "u2"):
+        await store.record("comments/0", [Observation(user, "e1", 0, START, signals)])
+    for interest in ("opera", "i0", "i1", "i2", "i3"):
+        await store.rule("u1", "pin", interest, START + 1)
+    await store.rule("u1", "mute", "i1", START)
+    await store.rule("u1", "unpin", "i2", START + 2)
+    await store.rule("u1", "mute", "i3", START)
+    await store.rule("u1", "unmute", "i3", START + 1)
+    await client.aclose()
+    return redis_url
+
+
+async def test_a_pin_has_its_weight_and_a_mute_wins(pinned):
+    reader, asynchronous = InterestReader.from_url(pinned), AsyncInterestReader.from_url(pinned)
+    expected = [("i0", 1.0, True), ("opera", 0.0, True), ("i3", 0.0, True), ("i4", 16.0, False)]
+    top = reader.top("u1", 4, at=AT)
+    assert [(t.interest, pytest.approx(t.weight), t.pinned) for t in top] == expected
+    assert reader.top("u1", 1, at=AT) == top[:1]
+    assert reader.many(["u2", "u1"], 4, at=AT) == {"u2": reader.top("u2", 4, at=AT), "u1": top}
+    assert await asynchronous.many(["u1"], 2, at=AT) == {"u1": top[:2]}
+
+
+@pytest.mark.parametrize(("users", "n", "trips"), [(["u1", "u2"], 4, 1), (["u1", "u2"], 2, 2), (["u2"], 2, 1)])
+def test_only_weak_pins_cost_a_second_round_trip(pinned, users, n, trips, monkeypatch):
+    assert len(_sent(InterestReader.from_url(pinned), monkeypatch, lambda reader: reader.many(users, n))) == trips
+
+
 async def test_the_async_reader_answers_alike(filled):
     sync, asynchronous = InterestReader.from_url(filled), AsyncInterestReader.from_url(filled)
     assert await asynchronous.top("u1", 3, at=AT) == sync.top("u1", 3, at=AT)
@@ -80,15 +114,20 @@ def test_errors_say_what_to_do(filled):
 
 @pytest.mark.parametrize("question", ["top", "many", "vector", "why"])
 def test_each_question_is_one_round_trip(filled, question, monkeypatch):
+    arguments = {"top": ("u1",), "many": (["u1", "u2"],), "vector": ("u1", ["cats"]), "why": ("u1", "cats")}
     reader = InterestReader.from_url(filled)
+    assert len(_sent(reader, monkeypatch, lambda reader: getattr(reader, question)(*arguments[question]))) == 1
+
+
+def _sent(reader, monkeypatch, question):
+    """What was written to the connection for a question."""
     reader.top("u1")
     sent = []
     connection = reader._redis.connection_pool.get_connection()
     monkeypatch.setattr(type(connection), "send_packed_command", _counting(sent, type(connection).send_packed_command))
     reader._redis.connection_pool.release(connection)
-    arguments = {"top": ("u1",), "many": (["u1", "u2"],), "vector": ("u1", ["cats"]), "why": ("u1", "cats")}
-    getattr(reader, question)(*arguments[question])
-    assert len(sent) == 1
+    question(reader)
+    return sent
 
 
 def _counting(sent, send):

@@ -59,6 +59,7 @@ async def filled(server):
 async def test_the_writer_does_the_workers_work(filled):
     store, client = filled
     await store.record("comments/0", [Observation("u2", "e2", 1, START, (Signal("cats", Stance.LIKE, 1.0),))])
+    assert await client.smembers(keys.HORIZONS) == {b"now", b"lasting"}
     await store.rule("u2", "pin", "opera", START)
     await store.retract("u2", "e2", START)
     assert sorted([user async for user, _ in store.users()]) == ["u1", "u2"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from profiles import keys
 from profiles.decay import merge, weight_at
 from profiles.model import Observation, Signal, Stance
-from profiles.policy import Policy
+from profiles.policy import LASTING, Horizon, Policy
 from profiles.store import ProfileStore
 from tests.oracle import HALF_LIVES_US, Commands, Shown, assert_same, weights
 
@@ -210,6 +210,61 @@ async def test_a_forget_that_comes_again_takes_nothing_that_happened_since(redis
     await assert_equals_oracle(redis, shown, Commands(forgotten_before={"u": START + 9 * MINUTE}))
 
 
+@pytest.mark.parametrize("order", ["forget first", "ruling first"])
+async def test_a_late_forget_leaves_what_was_ruled_after_it(redis, store, order):
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.0), ("b", "like", 1.0))) for n in range(8)]
+    await store.rule("u", "pin", "b", START)
+    await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)])
+    commands = [
+        lambda: store.rule("u", "mute", "a", START + 4 * MINUTE),
+        lambda: store.retract("u", "e6", START + 7 * MINUTE),
+    ]
+    forget = lambda: store.forget("u", START + 2 * MINUTE)  # noqa: E731 - one of the steps
+    for step in [forget, *commands] if order == "forget first" else [*commands, forget]:
+        await step()
+    assert set(await redis.hkeys(keys.rules("u"))) == {b"forgotten_before", b"mute:a", b"retract:e6"}
+    expected = Commands({"u": START + 2 * MINUTE}, {("u", "a"): START + 4 * MINUTE}, {}, {("u", "e6"): START})
+    await assert_equals_oracle(redis, shown, expected)
+    await store.rule("u", "unmute", "a", START + 6 * MINUTE)
+    expected.unmuted["u", "a"] = START + 6 * MINUTE
+    await assert_equals_oracle(redis, shown, expected)
+
+
+async def test_a_forget_takes_the_sets_of_former_horizons_also_where_it_was_done_before(redis, store):
+    weekly = Policy(horizons=(Horizon("weekly", 7 * 24 * 60 * MINUTE), LASTING))
+    former = ProfileStore(redis, weekly)
+    await former.prepare()
+    shown = Shown("u", "e", START, (("a", "like", 1.0), ("b", "dislike", 1.0)))
+    await former.record("clicks/0", [observation(shown, 0)])
+    likes = keys.interests("u", "like", "weekly")
+    assert likes in await store.keys_of("u")
+    assert likes in await store.holding("u")
+    await redis.copy(likes, keys.interests("u", "like", "weekly", keys.shadow()))
+    await redis.copy(likes, "kept")
+    receipt = await store.forget("u", START + MINUTE)
+    assert receipt.removed[likes] == 1
+    assert await store.holding("u") == []
+    await redis.copy("kept", likes)
+    assert (await store.forget("u", START + MINUTE)).removed == {likes: 1}
+    assert await store.holding("u") == []
+
+
+@pytest.mark.parametrize("what", ["mute", "retract", "forget"])
+async def test_what_a_user_ruled_outlives_the_profile(redis, store, what):
+    """Rules never expire; the number of their version did."""
+    click = Shown("u", "e", START, (("a", "like", 1.0),))
+    ruled = {
+        "mute": lambda: store.rule("u", "mute", "a", START + MINUTE),
+        "retract": lambda: store.retract("u", "e", START + MINUTE),
+        "forget": lambda: store.forget("u", START + MINUTE),
+    }
+    await ruled[what]()
+    await redis.delete(keys.meta("u"))
+    for n in range(2):
+        await store.record("clicks/0", [observation(replace(click, event_id="e" if n == 0 else "again"), n)])
+        assert await redis.exists(keys.interests("u", "like", "now")) == (what == "retract" and n == 1)
+
+
 @pytest.mark.parametrize("order", [("mute", "unmute"), ("unmute", "mute")])
 async def test_mute_and_unmute_may_come_in_either_order(redis, store, order):
     shown = [Shown("u", f"e{n}", START + n * MINUTE, (("a", "like", 1.0),)) for n in range(5)]
@@ -244,6 +299,34 @@ async def test_the_size_bound_keeps_the_strongest_and_is_counted(redis):
     outcome = await store.record("clicks/0", [observation(shown, 0)])
     assert outcome.evicted == 10
     assert set((await profile(redis, "u", START))["like", "now"]) == {f"i{n}" for n in range(5, 15)}
+
+
+@pytest.mark.parametrize("size", [1, 40])
+async def test_evidence_goes_with_the_interests_that_the_size_bound_takes(redis, size):
+    """What is muted is in no set, and keeps its evidence for an unmute."""
+    store = ProfileStore(redis, Policy(max_interests=10))
+    await store.prepare()
+    await store.rule("u", "mute", "muted", START - 1)
+    shown = [Shown("u", f"e{n}", START + n * MINUTE, ((f"i{n}", "like", 1.0 + n % 7),)) for n in range(300)]
+    shown[5] = replace(shown[5], signals=(("muted", "like", 1.0),))
+    for start in range(0, 300, size):
+        await store.record("clicks/0", [observation(s, n) for n, s in enumerate(shown)][start : start + size])
+    kept = await profile(redis, "u", START)
+    interests = set().union(*kept.values())
+    assert 10 <= len(interests) <= 20
+    assert {name.decode() for name in await redis.hkeys(keys.why("u"))} == {*interests, "muted"}
+
+
+async def test_evidence_goes_with_the_interests_that_fade(redis):
+    """Where it is kept for longer than the longest horizon lasts, and of what had faded when it came."""
+    hour = 60 * MINUTE
+    store = ProfileStore(redis, Policy(horizons=(Horizon("now", hour),), evidence_age=1000 * hour))
+    await store.prepare()
+    for n, ages in enumerate([(0,), (1, 50), (2,)]):
+        at = START + n * 24 * hour
+        events = [Shown("u", f"e{n}-{age}", at - age * hour, ((f"i{n}-{age}", "like", 1.0),)) for age in ages]
+        await store.record("clicks/0", [observation(s, 10 * n + i) for i, s in enumerate(events)])
+    assert {name.decode() for name in await redis.hkeys(keys.why("u"))} == {"i1-1", "i2-2"}
 
 
 async def test_every_key_expires_and_history_does_not_expire_at_once(redis, store):

@@ -1,5 +1,6 @@
 """What lies in deploy/ fits the code, and is of the form that its readers expect."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from inference import prompt, serving
 from streams.metrics import Metrics
 from streams.settings import Settings
 from tests.unit.test_metrics import EVERYTHING
@@ -39,6 +41,13 @@ def test_every_metric_on_the_dashboard_and_in_the_rules_is_exported():
     for text in (DASHBOARD.read_text(), *(rule["expr"] for rule in rules)):
         assert set(re.findall(r"\b(?:penchant|process)_[a-z_]+\b", text)) <= exported
         assert set(re.findall(r"\bpenchant:[a-z0-9_:]+", text)) <= recorded
+
+
+def test_the_objective_is_of_clicks_and_comments_wherever_it_is_measured():
+    for text in (DASHBOARD.read_text().replace('\\"', '"'), RULES.read_text()):
+        measured = re.findall(r"penchant_event_to_profile_seconds_\w+{(.*?)}", text)
+        assert measured
+        assert all('topic=~"penchant[.](clicks|comments)[.]v1"' in where for where in measured)
 
 
 def test_the_dashboard_shows_every_metric():
@@ -144,6 +153,16 @@ def test_what_compose_mounts_is_there():
         assert re.search(r"change-me-\w+", str(services[name])), (
             "the example's passwords say that they are to be changed"
         )
+
+
+@pytest.mark.parametrize(("service", "card"), [("vllm", None), ("vllm-tuned", {"tag": prompt.tag()})])
+def test_compose_starts_vllm_as_our_own_command_does(service, card, tmp_path):
+    if card:
+        (tmp_path / serving.CARD).write_text(json.dumps(card))
+    ours = serving.gpu(str(tmp_path), host="0.0.0.0").command  # noqa: S104 - inside the container
+    vllm = documents(DEPLOY / "docker/compose.yaml")[0]["services"][service]
+    defaults = [re.sub(r"\$\{\w+:-(.+?)\}", r"\1", part) for part in vllm["command"]]
+    assert [*vllm["entrypoint"], *defaults] == [part.replace(str(tmp_path), "/model") for part in ours]
 
 
 @pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.y*ml")), ids=lambda p: p.name)

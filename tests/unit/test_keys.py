@@ -22,6 +22,7 @@ def test_golden_keys():
     assert keys.texts("u1") in keys.all_of("u1", ["now"])
     assert keys.meta("u1", keys.shadow()) == "pen:1:shadow:{u1}:meta"
     assert keys.meta("u1", keys.before()) == "pen:1:before:{u1}:meta"
+    assert keys.HORIZONS == "pen:1:horizons"
     assert keys.switched("ab") == "pen:1:switched:ab"
     assert keys.item("i1") == "pen:1:item:i1"
     assert keys.text("0a") == "pen:1:text:0a"
