@@ -161,6 +161,7 @@ class Lanes(Generic[P]):
         going: list[asyncio.Task[None]] = []
         for partition in partitions:
             self._drops[partition] = self._drops.get(partition, 0) + 1
+            self._newest.pop(partition, None)  # what comes again must not share the end of one that takes long to end
             going += self._tasks.get(partition, ())
         for task in going:
             task.cancel()

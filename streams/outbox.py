@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from profiles.comparison import Snapshot
 from profiles.decay import weight_at
@@ -18,6 +20,7 @@ from .instants import rfc3339
 from .letters import letter_key
 from .record_batches import RecordBatch
 
+_log = structlog.get_logger()
 _encode = msgspec.json.Encoder().encode
 _MAX_DETAIL = 500
 
@@ -26,7 +29,8 @@ class Outbox:
     """Publishes over one producer; returns when the brokers have everything.
 
     Dead letters go out at least once. Updates go out once, or not at all where a worker or a replay dies between its
-    write to Redis and here: a cache that is fed by them needs an expiry of its own. ``updates_topic`` None sends none.
+    write to Redis and here, or the brokers find one too large: a cache that is fed by them needs an expiry of its own.
+    ``updates_topic`` None sends none.
     """
 
     def __init__(
@@ -52,9 +56,9 @@ class Outbox:
             )
             for index, reject in sorted(rejected.items())
         ]
-        sending += await self._send_updates(self._profile_updated(update) for update in updates if update.changes)
-        if sending:
-            await asyncio.gather(*sending)
+        telling = await self._send_updates(self._profile_updated(update) for update in updates if update.changes)
+        if sending or telling:
+            await asyncio.gather(*sending, *map(_unless_too_large, telling))
 
     async def publish_whole(self, profiles: Iterable[tuple[str, Snapshot, Snapshot]], moment: int = -1) -> None:
         """Publish all that the profiles of users say now, given with what they said before they were exchanged or cut.
@@ -63,7 +67,8 @@ class Outbox:
         makes meanwhile may be overtaken: what this says of its interests then stands until the next one.
         """
         told = (whole(user, now, before, self._half_lives, moment) for user, now, before in profiles)
-        await asyncio.gather(*await self._send_updates(update for update in told if update is not None))
+        telling = await self._send_updates(update for update in told if update is not None)
+        await asyncio.gather(*map(_unless_too_large, telling))
 
     async def _send_updates(self, updates: Iterable[ProfileUpdated]) -> "list[asyncio.Future[Any]]":
         if not self._updates_topic:
@@ -88,6 +93,14 @@ class Outbox:
                 for c in update.changes
             ],
         )
+
+
+async def _unless_too_large(sending: Awaitable[Any]) -> None:
+    """Wait for an update to be sent; one that is refused for its size would be refused for ever."""
+    try:
+        await sending
+    except MessageSizeTooLargeError:
+        _log.error("profile_update_too_large", hint="raise max.message.bytes of the topic, or have fewer interests")
 
 
 def whole(

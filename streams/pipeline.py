@@ -42,14 +42,15 @@ WORLD = (RedisError, KafkaError, OSError, TimeoutError)
 class Prepared:
     """A batch that is ready to be applied: results by log order, rejects by the index of their record.
 
-    ``written`` is kept from one attempt to the next: a second write would find everything applied before, and tell of
-    no updates.
+    ``written`` and its time are kept from one attempt to the next: a second write would find everything applied before,
+    and tell of no updates.
     """
 
     batch: RecordBatch
     results: Sequence[Any]
     rejected: dict[int, Rejected]
     written: "Written | None" = None
+    written_at: float = 0.0
 
     @staticmethod
     def join(parts: "Sequence[Prepared]") -> "Prepared":
@@ -108,8 +109,6 @@ class Pipeline:
         and an item that is known by then makes the event one that was applied before.
         """
         intake = self._timed(batch.topic, "decode", lambda: take_in(batch, self._decoder))
-        if intake.clamped:
-            self._observer.observe(EventsClamped(batch.topic, intake.clamped))
         results = await self._timed_async(batch.topic, "read", lambda: self._read(intake))
         rejected = dict(intake.rejected)
         kept = []
@@ -120,6 +119,8 @@ class Pipeline:
                 kept.append(result)
         if rejected:
             await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, rejected, ()))
+        if intake.clamped:
+            self._observer.observe(EventsClamped(batch.topic, intake.clamped))
         return Prepared(batch, kept, rejected)
 
     async def apply(self, prepared: Prepared) -> None:
@@ -128,8 +129,8 @@ class Pipeline:
         if written is None:
             log = f"{self._log}/{batch.partition}"
             written = await self._timed_async(batch.topic, "apply", lambda: self._handler.write(log, prepared.results))
-            prepared.written = written
-        now, appended = time.time(), Counter([record.timestamp for record in batch.records])
+            prepared.written, prepared.written_at = written, time.time()
+        now, appended = prepared.written_at, Counter([record.timestamp for record in batch.records])
         await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, {}, written.updates))
         self._observer.observe(
             BatchApplied(
@@ -224,6 +225,7 @@ class ItemHandler:
         return Written(applied=len(results))
 
 
+_COMMANDS_AT_ONCE = 100
 _CUTTING = frozenset({CommandKind.FORGET, CommandKind.RETRACT, CommandKind.MUTE, CommandKind.UNMUTE})
 
 
@@ -258,9 +260,17 @@ class CommandHandler:
 
         Dead letters go last: finding them takes long, and the profiles are not to wait for it.
         """
-        users = list(dict.fromkeys(c.user_id for c in results if c.command in _CUTTING))
+        for i in range(0, len(results), _COMMANDS_AT_ONCE):
+            await self._apply(results[i : i + _COMMANDS_AT_ONCE])
+        if forgotten := {c.user_id for c in results if c.command is CommandKind.FORGET}:
+            await self._take_letters_back(forgotten)
+        return Written(applied=len(results))
+
+    async def _apply(self, commands: Sequence[Command]) -> None:
+        """Apply a few commands and tell what they cut: whole profiles are in memory meanwhile."""
+        users = list(dict.fromkeys(c.user_id for c in commands if c.command in _CUTTING))
         before = await self._read(users)
-        for command in results:
+        for command in commands:
             if command.command is CommandKind.FORGET:
                 await self._ledger.forget(command.user_id)
                 await self._store.forget(command.user_id, command.occurred_at)
@@ -271,11 +281,8 @@ class CommandHandler:
                     command.user_id, command.command.value, command.interest or "", command.occurred_at
                 )
         if users:
-            now, moment = await self._read(users), max(c.occurred_at for c in results)
+            now, moment = await self._read(users), max(c.occurred_at for c in commands)
             await self._tell([(user, now[user], before[user]) for user in users], moment)
-        if forgotten := {c.user_id for c in results if c.command is CommandKind.FORGET}:
-            await self._take_letters_back(forgotten)
-        return Written(applied=len(results))
 
     async def _read(self, users: Sequence[str]) -> dict[str, Snapshot]:
         return {user: snapshot async for user, (snapshot,) in self._snapshots.read(users, keys.PREFIX)}

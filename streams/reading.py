@@ -95,7 +95,11 @@ class ItemReader:
         extractions = await self._texts.read([Passage(text, item=True) for text in texts])
         return [
             ItemVersion(
-                int(since), xxh3_64_hexdigest(text.encode()), item.title or excerpt(text), read.reader, read.interests
+                int(since),
+                xxh3_64_hexdigest(text.encode()),
+                excerpt(item.title or text),
+                read.reader,
+                read.interests,
             )
             for (item, since), text, read in zip(items, texts, extractions, strict=True)
         ]

@@ -92,7 +92,9 @@ class Settings(BaseSettings):
     item_wait_seconds: float = Field(5.0, ge=0, description="how long a click waits for its item to become known")
 
     extraction: Literal["embedded", "vllm"] = Field("embedded", description="who reads texts")
-    vllm_urls: Commas = Field((), description="base URLs of vLLM servers, comma separated, e.g. http://host:8000/v1")
+    vllm_urls: Commas = Field(
+        (), validate_default=True, description="base URLs of vLLM servers, comma separated, e.g. http://host:8000/v1"
+    )
     vllm_model: str = Field("penchant", description="the model name that the vLLM servers serve")
     vllm_token: SecretStr | None = Field(None, min_length=1, description="bearer token of the vLLM servers")
     vllm_timeout_seconds: float = Field(30.0, gt=0, description="limit of one request to vLLM")
@@ -115,6 +117,17 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("vllm_urls")
+    @classmethod
+    def _check_vllm_urls(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and info.data.get("extraction") == "vllm":
+            msg = "is missing: PENCHANT_EXTRACTION=vllm needs a base URL, for example http://host:8000/v1"
+            raise ValueError(msg)
+        if wrong := [url for url in value if not url.startswith(("http://", "https://"))]:
+            msg = f"'{wrong[0]}' is not http://HOST:PORT/v1"
+            raise ValueError(msg)
+        return value
 
     @field_validator("horizons")
     @classmethod

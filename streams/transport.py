@@ -15,6 +15,7 @@ import structlog
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from .header_names import take_any_header_names
 from .observer import Lag
 from .outage_log import OUTAGE
 from .record_batches import FETCH_WAIT_MS, Deliveries, Partition, RecordBatch
@@ -251,3 +252,4 @@ class RecordBatchTransport(driver.Transport):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.max_waiting = max_waiting
         self.on_dropped = on_dropped
+        take_any_header_names()

@@ -45,7 +45,7 @@ def clicks(
 
 @bench.command()
 def reads(*, quick: Quick = False, as_json: Json = False) -> None:
-    """``InterestReader.top`` against a bare ZRANGE, and ``many(100)``."""
+    """InterestReader.top against a bare ZRANGE, and many(100)."""
     _show("reads", _reads(quick=quick), as_json=as_json)
 
 

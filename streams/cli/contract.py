@@ -58,7 +58,10 @@ def schema(
     if drift:
         differing = contracts.drift(folder)
         if differing:
-            fail(BAD_NEWS, f"{', '.join(differing)}: out of date; run 'penchant schema'")
+            fail(BAD_NEWS, f"{', '.join(differing)}: out of date; run 'penchant schema {folder}'")
         return
-    contracts.write(folder)
+    try:
+        contracts.write(folder)
+    except OSError as error:
+        fail(WRONG_USE, f"{folder} cannot be written ({error.strerror}): name a folder")
     typer.echo(f"written to {folder}")

@@ -2,21 +2,24 @@
 
 import os
 import select
+import shlex
+import shutil
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from .shared import BAD_NEWS, Json, fail, print_json
+from .shared import BAD_NEWS, WRONG_USE, Json, fail, print_json, reader_of, settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from profiles.reader import InterestReader
     from streams.demo.stack import Stack
     from streams.demo.view import Seen, View
 
@@ -37,12 +40,13 @@ def demo(
     leave: Annotated[bool, typer.Option("--exit", help="end once everything is applied")] = False,
     as_json: Json = False,
     vllm: Annotated[str | None, typer.Option(help="read texts with the vLLM server at this base URL")] = None,
-    forward: Annotated[float, typer.Option(help="move the demo's clock forward by this many hours")] = 0.0,
+    forward: Annotated[float, typer.Option(help="move the demo's clock forward by this many hours", min=0)] = 0.0,
 ) -> None:
     """Watch clicks and comments become interest profiles: embedded Valkey and broker, the production worker.
 
     In a terminal: press f to move the clock forward by six hours and see interests fade, q or Ctrl-C to end. With
-    --events FILE --exit --json: feed a file, wait until all of it is applied, print one JSON object.
+    --events FILE --exit --json: feed a file, wait until all of it is applied, print one JSON object, where weights are
+    those at the newest event.
     """
     from rich.console import Console
 
@@ -51,56 +55,74 @@ def demo(
     from streams.publishing import PublishError
 
     if events is not None and not events.is_file():
-        fail(2, f"{events}: no such file")
+        fail(WRONG_USE, f"{events}: no such file")
+    if vllm is not None and not vllm.startswith(("http://", "https://")):
+        fail(WRONG_USE, f"--vllm {vllm}: not a base URL such as http://host:8000/v1")
+    if as_json and forward:
+        fail(WRONG_USE, "--forward moves what is shown, and --json shows nothing: leave one of them out")
+    settings()  # which says what is wrong before servers are started
     overrides = {"EXTRACTION": "vllm", "VLLM_URLS": vllm} if vllm else {}
     console = Console(stderr=as_json)
     try:
         console.print("starting a broker, a Valkey and the worker ...", style="dim")
-        with running_stack(overrides) as stack:
-            if events is not None:
-                _feed(stack, events, console)
+        with _ended_by_signals(), running_stack(overrides) as stack:
+            number = _feed(stack, events, console) if events is not None else 0
             if as_json:
                 from streams.demo.feed import result
 
-                number = len([line for line in events.read_bytes().splitlines() if line.strip()]) if events else 0
+                if events is None:
+                    number = _StoryPlayer(stack, _view(stack), console, quiet=False).play_all()
                 print_json(result(stack, number))
             elif leave and events is not None:
-                _print_profiles(stack, console, forward=forward * 3600)
+                _print_profiles(stack, console, forward=forward * 3600, fed=True)
             else:
                 _play(stack, console, leave=leave, forward=forward, story=events is None)
     except (WorkerFailedError, EmbeddedUnavailableError, PublishError) as error:
         fail(BAD_NEWS, str(error))
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running", style="dim")
+        if leave or as_json:
+            raise typer.Exit(BAD_NEWS) from None
 
 
-def _feed(stack: "Stack", path: Path, console: "Console") -> None:
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a terminal that closes end the demo as Ctrl-C does: its worker would outlive it."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _feed(stack: "Stack", path: Path, console: "Console") -> int:
     from rich.progress import Progress
 
-    from streams.demo.feed import publish_file, wait_until_done
+    from streams.demo.feed import publish_file, rejections, wait_until_done
 
     number = publish_file(path, stack.settings)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("applied", total=number)
         wait_until_done(stack, number, lambda done, _: progress.update(task, completed=done))
-    console.print(f"{number} events applied", style="dim")
+    rejected = ", ".join(f"{count} ({reason})" for reason, count in rejections(stack.metrics()).items() if count)
+    see = f", rejected {rejected}; 'penchant check {path}' says what to change" if rejected else ""
+    console.print(f"{number} events worked on{see}", style="dim", highlight=False, soft_wrap=True)
+    return number
 
 
 def _play(stack: "Stack", console: "Console", *, leave: bool, forward: float, story: bool) -> None:
     """Play the story and show it; where nobody watches, play it once and print what came of it."""
-    from streams.demo.view import View
-
     watched = console.is_terminal and sys.stdin.isatty() and not leave
-    view = View(_reader(stack), _footer(stack))
+    view = _view(stack, _footer(stack))
     view.forward = forward * 3600
     player = _StoryPlayer(stack, view, console, quiet=watched) if story else None
     if player is None:
-        view.users, _ = _some_users(stack)
+        view.users, _, _ = _some_users(stack)
     if not watched:
         if player is not None:
             player.play_all()
-        _print_profiles(stack, console, forward=view.forward)
-        console.print("\n".join(_footer(stack)), style="dim")
+        _print_profiles(stack, console, forward=view.forward, fed=not story)
         return
     from rich.live import Live
 
@@ -162,10 +184,11 @@ class _StoryPlayer:
                 if not self._quiet:
                     self._console.print(f"{user:<8} {seen.milliseconds:5.0f} ms  {seen.last_event}")
 
-    def play_all(self) -> None:
-        """The whole story, each event shown before the end. Raises WorkerFailedError where one never is."""
+    def play_all(self) -> int:
+        """The whole story, each event shown before the end: how many. Raises WorkerFailedError where one never is."""
         from streams.demo.stack import WorkerFailedError
 
+        number = len(self._beats)
         while self.step() or self._waiting:
             self._stack.check()
             self.notice()
@@ -173,6 +196,7 @@ class _StoryPlayer:
             if late:
                 raise WorkerFailedError(f"what {late[0]} did does not show after {_SHOW_SECONDS:.0f} s")
             time.sleep(0.01)
+        return number
 
     def _state(self, user: str) -> bytes | None:
         from profiles import keys
@@ -186,42 +210,47 @@ def _told(event: dict[str, Any]) -> str:
     return f"{event.get('action')} {event.get('item_id')}"
 
 
-def _reader(stack: "Stack") -> "InterestReader":
-    from profiles.reader import InterestReader
-    from streams.connections import blocking_redis_client
+def _view(stack: "Stack", footer: Sequence[str] = ()) -> "View":
+    from streams.demo.view import View
+    from streams.runtime import policy_of
 
-    return InterestReader(blocking_redis_client(stack.settings))
+    return View(reader_of(stack.settings), [h.name for h in policy_of(stack.settings).horizons], footer)
 
 
 def _footer(stack: "Stack") -> list[str]:
-    redis = stack.settings.redis_url.get_secret_value()
-    environment = f"PENCHANT_KAFKA_BOOTSTRAP={stack.settings.kafka_bootstrap} PENCHANT_REDIS_URL={redis}"
+    ours = os.path.relpath(Path(sys.executable).with_name("penchant"))
+    command = "penchant" if shutil.which("penchant") else shlex.quote(ours)
     return [
         f"live page  {stack.web}/",
-        f"Kafka      {stack.settings.kafka_bootstrap}  (Tansu, in memory)    Redis {redis}  (Valkey)",
-        f"try        {environment} penchant send --user xiaoyu --text '最近迷上了天文摄影'",
-        f"and        {environment} penchant top xiaoyu",
+        "f: six hours on   q: end   In a second terminal:",
+        f"export PENCHANT_KAFKA_BOOTSTRAP={stack.settings.kafka_bootstrap}",
+        f"export PENCHANT_REDIS_URL={stack.settings.redis_url.get_secret_value()}",
+        f"{command} send --user xiaoyu --text '最近迷上了天文摄影'",
+        f"{command} top xiaoyu",
     ]
 
 
-def _print_profiles(stack: "Stack", console: "Console", *, forward: float = 0.0) -> None:
-    from streams.demo.view import View
-
-    view = View(_reader(stack), [])
+def _print_profiles(stack: "Stack", console: "Console", *, forward: float = 0.0, fed: bool = False) -> None:
+    """The profiles as they are now; those of a file as of its newest event, for its events may be old."""
+    view = _view(stack)
     view.forward = forward
-    view.users, more = _some_users(stack)
+    view.users, more, newest = _some_users(stack)
+    if fed and view.users:
+        view.at = newest
     console.print(view.render())
     if more:
         console.print(f"... and {more} more users", style="dim")
 
 
-def _some_users(stack: "Stack") -> "tuple[dict[str, Seen], int]":
-    """The first users that have a profile, and how many there are beside them."""
+def _some_users(stack: "Stack") -> "tuple[dict[str, Seen], int, float]":
+    """The first users that have a profile, how many there are beside them, and the newest event's time."""
     from streams.demo.feed import result
     from streams.demo.view import Seen
 
-    users = list(result(stack, 0)["users"])
-    return {user: Seen() for user in users[:_SHOWN_USERS]}, len(users[_SHOWN_USERS:])
+    found = result(stack, 0)
+    users = list(found["users"])
+    newest = datetime.fromisoformat(found["at"]).timestamp()
+    return {user: Seen() for user in users[:_SHOWN_USERS]}, len(users[_SHOWN_USERS:]), newest
 
 
 @contextmanager

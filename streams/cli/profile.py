@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .shared import BAD_NEWS, UNREACHABLE, WRONG_USE, Json, fail, print_json, reaching, settings
+from .shared import BAD_NEWS, UNREACHABLE, WRONG_USE, Json, fail, print_json, reaching, reader_of, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.progress import Progress
 
-    from profiles.reader import InterestReader
     from streams.settings import Settings
 
 User = Annotated[str, typer.Argument(help="the user's id")]
@@ -38,7 +37,7 @@ def top(
     user: User,
     *,
     n: Annotated[int, typer.Option("-n", help="how many", min=1)] = 10,
-    horizon: Annotated[str, typer.Option(help="time scale")] = "now",
+    horizon: Annotated[str, typer.Option(help="time scale, a name in PENCHANT_HORIZONS")] = "now",
     dislikes: Annotated[bool, typer.Option("--dislikes", help="aversions instead of likes")] = False,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +49,7 @@ def top(
     stance = Stance.DISLIKE if dislikes else Stance.LIKE
     with reaching(effective):
         try:
-            ranked = _reader(effective).top(user, n, horizon, stance=stance)
+            ranked = reader_of(effective).top(user, n, horizon, stance=stance)
         except UnknownHorizonError as error:
             fail(WRONG_USE, str(error.args[0]))
     if as_json:
@@ -72,7 +71,7 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
 
     effective = settings()
     with reaching(effective):
-        evidence = _reader(effective).why(user, interest)
+        evidence = reader_of(effective).why(user, interest)
     rows = [
         {
             "event": e.event,
@@ -88,7 +87,7 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
         print_json(rows)
         return
     if not rows:
-        typer.echo(f"no evidence is kept for '{interest}' of '{user}'")
+        typer.echo(f"no evidence is kept for '{interest}' of '{user}': 'penchant top' shows what interests are called")
     for row in rows:
         typer.echo(
             f"{row['at']}  {row['stance']:<8}{row['weight']:7.3f}  {row['source']}  ({row['event']}, {row['reader']})"
@@ -96,7 +95,10 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
 
 
 def forget(
-    user: User, *, yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False, as_json: Json = False
+    user: User,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask; --json does not either")] = False,
+    as_json: Json = False,
 ) -> None:
     """Erase a user: profile, evidence, rules, readings of their texts, dead letters. Prints a receipt.
 
@@ -220,12 +222,3 @@ def _publish(effective: "Settings", user: str, body: dict[str, Any]) -> None:
 
     with Publisher(effective) as publisher:
         publisher.send({"user_id": user, **body})
-
-
-def _reader(effective: "Settings") -> "InterestReader":
-    from profiles.reader import InterestReader
-    from streams.connections import blocking_redis_client
-    from streams.runtime import policy_of
-
-    horizons = {h.name: h.half_life / 1_000_000 for h in policy_of(effective).horizons}
-    return InterestReader(blocking_redis_client(effective), horizons=horizons)

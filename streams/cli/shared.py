@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from profiles.reader import InterestReader
     from streams.settings import Settings
 
 BAD_NEWS, WRONG_USE, UNREACHABLE = 1, 2, 3
@@ -41,6 +42,16 @@ def settings(**overrides: object) -> "Settings":
     except ValidationError as error:
         problems = [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors()]
         fail(WRONG_USE, "; ".join(problems))
+
+
+def reader_of(effective: "Settings") -> "InterestReader":
+    """A reader of the profiles, with the horizons that are set."""
+    from profiles.reader import InterestReader
+    from streams.connections import blocking_redis_client
+    from streams.runtime import policy_of
+
+    horizons = {h.name: h.half_life / 1_000_000 for h in policy_of(effective).horizons}
+    return InterestReader(blocking_redis_client(effective), horizons=horizons)
 
 
 @contextmanager

@@ -86,7 +86,12 @@ def config(
         source = "environment" if PREFIX + name.upper() in {n.upper() for n in os.environ} else "default"
         rows.append((PREFIX + name.upper(), value, source, field.description or ""))
     if as_json:
-        print_json({name: {"value": value, "source": source} for name, value, source, _ in rows})
+        print_json(
+            {
+                name: {"value": value, "source": source} | ({"description": description} if documented else {})
+                for name, value, source, description in rows
+            }
+        )
         return
     for name, value, source, description in rows:
         shown = ",".join(value) if isinstance(value, tuple) else value

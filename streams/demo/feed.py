@@ -74,7 +74,7 @@ def result(stack: Stack, events: int) -> dict[str, Any]:
         "counts": {
             "consumed": events,
             "applied": _total(metrics, 'outcome="applied"'),
-            "rejected": _rejected(metrics),
+            "rejected": rejections(metrics),
             "duplicates": _total(metrics, 'outcome="duplicates"'),
         },
         "latency_seconds": {f"p{q:g}".replace(".", "_"): _quantile(metrics, q / 100) for q in (50, 95, 99)},
@@ -127,7 +127,8 @@ def _total(metrics: dict[str, float], label: str) -> int:
     return round(sum(v for name, v in metrics.items() if name.startswith("penchant_events_total") and label in name))
 
 
-def _rejected(metrics: dict[str, float]) -> dict[str, int]:
+def rejections(metrics: dict[str, float]) -> dict[str, int]:
+    """How many dead letters there are of each reason."""
     reasons: dict[str, int] = {}
     for name, value in metrics.items():
         if name.startswith("penchant_dead_letters_total"):

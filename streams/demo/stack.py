@@ -65,6 +65,7 @@ def running_stack(overrides: Mapping[str, str]) -> Iterator[Stack]:
     with EmbeddedRedis() as redis, EmbeddedBroker() as broker:
         environment = {
             "KAFKA_BOOTSTRAP": broker.bootstrap,
+            "KAFKA_SECURITY": "PLAINTEXT",
             "REDIS_URL": redis.url,
             "WEB_PORT": "0",
             "PARTITIONS": "4",

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from profiles.model import RankedInterest, Stance
 from profiles.reader import InterestReader
+from streams.instants import rfc3339
 from streams.trend import trend
 
 _ROWS, _BAR = 7, 16
@@ -27,35 +28,39 @@ class Seen:
 
 
 class View:
-    """Draws profiles. ``forward`` seconds move the clock that they are weighed by."""
+    """Draws profiles. They are weighed at the moment ``at``, or else now; ``forward`` seconds move that clock."""
 
-    def __init__(self, reader: InterestReader, footer: Sequence[str]) -> None:
+    def __init__(self, reader: InterestReader, horizons: Sequence[str], footer: Sequence[str]) -> None:
         self._reader = reader
+        self._shown, self._compared = horizons[0], horizons[-1]
         self._footer = footer
         self.users: dict[str, Seen] = {}
+        self.at: float | None = None
         self.forward = 0.0
 
     def render(self) -> RenderableType:
         """All users, with the addresses below."""
-        at = time.time() + self.forward
+        at = (time.time() if self.at is None else self.at) + self.forward
         panels = [
             Panel(self._table(user, at), title=user, subtitle=_subtitle(seen)) for user, seen in self.users.items()
         ]
         lines = [*self._footer]
         if self.forward:
-            lines.insert(0, f"clock moved forward by {self.forward / 3600:.0f} h")
+            lines.insert(0, f"clock moved forward by {self.forward / 3600:g} h")
+        if self.at is not None:
+            lines.insert(0, f"as of the newest event, {rfc3339(round(self.at * 1_000_000))}")
         return Group(Columns(panels, equal=True, expand=True), Text("\n".join(lines), style="dim"))
 
     def _table(self, user: str, at: float) -> Table:
         table = Table.grid(padding=(0, 1))
-        lasting = {r.interest: r.weight for r in self._reader.top(user, 200, "lasting", at)}
-        likes = self._reader.top(user, _ROWS, "now", at)
+        lasting = {r.interest: r.weight for r in self._reader.top(user, 200, self._compared, at)}
+        likes = self._reader.top(user, _ROWS, self._shown, at)
         strongest = max((r.weight for r in likes), default=0.0) or 1.0
         for r in likes:
             table.add_row(
                 r.interest, Text(_bar(r.weight / strongest), style="green"), f"{r.weight:.2f}", _trend(r, lasting)
             )
-        for r in self._reader.top(user, 2, "now", at, Stance.DISLIKE):
+        for r in self._reader.top(user, 2, self._shown, at, Stance.DISLIKE):
             table.add_row(f"not {r.interest}", Text(_bar(r.weight / strongest), style="red"), f"{r.weight:.2f}", "")
         return table
 

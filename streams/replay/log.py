@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.connections import kafka_options
 from streams.events import TopicKind
+from streams.header_names import take_any_header_names
 from streams.record_batches import RecordBatch
 from streams.settings import Settings
 from streams.topics import TopicInfo, topic_names
@@ -101,6 +102,7 @@ async def open_log(
 
     It bears the live group's name to ask for its offsets; it neither joins nor commits.
     """
+    take_any_header_names()
     consumer = AIOKafkaConsumer(**kafka_options(settings), group_id=settings.consumer_group, enable_auto_commit=False)
     await consumer.start()
     try:

@@ -91,6 +91,8 @@ class _Api:
             raise HTTPException(503, "too many pages are being watched: close one", {"Retry-After": "10"})
 
         async def watched() -> AsyncIterator[str]:
+            if self._streams.locked():  # by a page that asked at the same moment; this one asks again
+                return
             async with self._streams, contextlib.aclosing(self._live.changes(user)) as changes:
                 async for event in changes:
                     yield event

@@ -1,7 +1,9 @@
 """Commands that are used wrongly, or that Kafka refuses: one line that says what to do, and nothing done."""
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -44,7 +46,15 @@ def penchant(*arguments, **environment):
         (["send", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
         (["pin", "u1", ""], "interest"),
         (["forget", "u" * 513, "--yes"], "nothing is erased"),
+        (["extract", "text", "--extractor", "vllm"], "PENCHANT_EXTRACTION=vllm needs a base URL"),
         (["check", "nowhere.jsonl"], "nowhere.jsonl: No such file"),
+        (["send", "events.jsonl", "--user", "u"], "leave the options out"),
+        (["send", "--user", "u", "--text", "t", "--click", "i"], "one at a time"),
+        (["send", "--user", "u", "--text", "t", "--action", "like"], "one at a time"),
+        (["schema", __file__], "cannot be written"),
+        (["demo", "--vllm", "gpu-1:8000"], "--vllm gpu-1:8000: not a base URL"),
+        (["demo", "--json", "--forward", "6"], "leave one of them out"),
+        (["demo", "--forward", "-1"], "--forward"),
     ],
     ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else "",
 )
@@ -73,12 +83,56 @@ def test_horizons_that_cannot_be_kept_are_refused_with_the_settings(horizons, sa
     assert said in result.stderr
 
 
+def test_a_server_that_no_request_could_reach_is_no_setting():
+    result = penchant("config", VLLM_URLS="http://gpu-1:8000/v1, gpu-2")
+    assert result.exit_code == 2
+    assert "PENCHANT_VLLM_URLS: Value error, 'gpu-2' is not http://HOST:PORT/v1" in result.stderr
+
+
 def test_a_line_that_cannot_be_read_is_named(tmp_path):
     file = tmp_path / "events.jsonl"
-    file.write_text("{\n")
+    file.write_text("\n{\n")
     result = penchant("send", str(file))
     assert result.exit_code == 1
-    assert "event 1 not sent: no JSON" in result.stderr
+    assert "line 2 and what follows it (sent: 0 before it) not sent: no JSON" in result.stderr
+
+
+def test_what_came_before_a_bad_line_is_sent_and_counted(tmp_path, monkeypatch):
+    calls = []
+    producer = SimpleNamespace(
+        send=lambda *_, **__: SimpleNamespace(add_errback=lambda _: calls.append("sent")),
+        flush=lambda timeout: calls.append("flushed"),
+        close=lambda timeout: None,
+    )
+    monkeypatch.setattr(publishing, "KafkaProducer", lambda **_: producer)
+    file = tmp_path / "events.jsonl"
+    file.write_text(json.dumps(CLICK) + "\n[]\n")
+    assert "line 2 and what follows it (sent: 1 before it) not sent" in penchant("send", str(file)).stderr
+    assert calls == ["sent", "flushed"]
+
+
+def test_settings_are_explained_to_programs_too():
+    plain, explained = (json.loads(penchant("config", "--json", *more).stdout) for more in ([], ["--all"]))
+    assert "description" not in plain["PENCHANT_WEB_PORT"]
+    assert "page" in explained["PENCHANT_WEB_PORT"]["description"]
+
+
+def test_an_outdated_folder_of_schemas_is_named(tmp_path):
+    assert f"run 'penchant schema {tmp_path}'" in penchant("schema", "--check", str(tmp_path)).stderr
+
+
+def test_wrong_settings_end_the_demo_before_it_starts():
+    result = penchant("demo", HORIZONS="x")
+    assert result.exit_code == 2
+    assert "starting" not in result.output
+
+
+def test_the_first_commands_of_the_readme_go_together():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = re.search(r'penchant send --user xiaoyu --text "(.*)"', readme)[1]
+    asked = re.search(r"penchant why xiaoyu (\S+)", readme)[1]
+    (interest,) = json.loads(penchant("extract", text, "--json").stdout)["interests"]
+    assert interest["concept"] == asked
 
 
 def test_a_sample_is_checked_by_the_size_that_the_worker_takes(tmp_path):

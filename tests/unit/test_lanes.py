@@ -176,6 +176,30 @@ async def test_a_dropped_partition_starts_afresh_when_it_comes_back(work):
     assert work.acked == [after]
 
 
+async def test_what_comes_again_does_not_share_the_end_of_what_is_slow_to_end(work, monkeypatch):
+    """A batch that ended with the one before it would never be acknowledged, and the next one would overtake it."""
+    monkeypatch.setattr(module, "_CANCEL_SECONDS", 0.01)
+    redis_is_back = asyncio.Event()
+
+    async def prepare(prepared):
+        if prepared is slow:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await redis_is_back.wait()
+        return prepared
+
+    slow, again, later = batch(0), batch(0), batch(10)
+    lanes = Lanes(prepare, work.apply, max_in_flight=4)
+    await work.submit(lanes, slow)
+    await asyncio.sleep(0)
+    await lanes.drop([("t", 0)])
+    await work.submit(lanes, again, later)
+    redis_is_back.set()
+    assert await lanes.drain(1)
+    assert work.applied == work.acked == [again, later]
+
+
 async def test_drain_gives_up_on_what_does_not_end(work):
     lanes, stuck = work.lanes(), batch(0)
     work.hold(stuck)

@@ -1,14 +1,16 @@
 """A batch through a pipeline: what is rejected has gone out before the profile's position can pass it."""
 
 import json
+import time
 
 import pytest
 from aiokafka import ConsumerRecord
 
+from profiles.comparison import Snapshot
 from streams.decoding import Decoder
-from streams.events import Reason, Rejected, TopicKind
-from streams.observer import BatchApplied, Recorder
-from streams.pipeline import Pipeline, Written
+from streams.events import Command, CommandKind, Reason, Rejected, TopicKind
+from streams.observer import BatchApplied, EventsClamped, Recorder
+from streams.pipeline import CommandHandler, Pipeline, Written
 from streams.record_batches import RecordBatch
 
 CLICK = {"user_id": "u", "occurred_at": 1_795_000_000_000, "action": "like", "item_id": "i"}
@@ -78,7 +80,7 @@ async def test_a_batch_without_rejects_sends_no_letters():
     assert not journal
 
 
-async def test_where_updates_do_not_go_out_they_go_later_and_nothing_is_written_twice():
+async def test_where_updates_do_not_go_out_they_go_later_and_nothing_is_written_twice(monkeypatch):
     journal, observer = [], Recorder()
     outbox = Outbox(journal)
     decoder = Decoder(TopicKind.CLICKS, max_future_skew_us=0, max_value_bytes=10_000)
@@ -87,6 +89,64 @@ async def test_where_updates_do_not_go_out_they_go_later_and_nothing_is_written_
     outbox.fails = 1
     with pytest.raises(ConnectionError):
         await pipeline.apply(prepared)
+    written = time.time()
+    monkeypatch.setattr(time, "time", lambda: written + 60)
     await pipeline.apply(prepared)
     assert journal == [("write", "clicks/2", ["a", "b"]), ("publish", [], ["update"])]
-    assert [fact.applied for fact in observer.events if isinstance(fact, BatchApplied)] == [2]
+    (applied,) = [fact for fact in observer.events if isinstance(fact, BatchApplied)]
+    assert applied.applied == 2
+    (freshness,) = applied.freshness
+    assert freshness < written + 1 - 1_795_000_000, "the profile has shown it since the write"
+
+
+async def test_an_event_from_the_future_is_counted_once_however_often_its_batch_is_prepared():
+    observer, outbox = Recorder(), Outbox([])
+    outbox.fails = 2
+    decoder = Decoder(TopicKind.CLICKS, max_future_skew_us=-1, max_value_bytes=10_000)
+    pipeline = Pipeline("clicks", decoder, Handler([], dies=False), outbox, observer)
+    batch = batch_of("a", "unknown")
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await pipeline.prepare(batch)
+    await pipeline.prepare(batch)
+    assert [fact.events for fact in observer.events if isinstance(fact, EventsClamped)] == [2]
+
+
+class Profiles:
+    """Store, ledger, snapshots: notes who was forgotten, and the most profiles that were read at once."""
+
+    def __init__(self):
+        self.forgotten = []
+        self.most = 0
+
+    async def forget(self, user, at=None):
+        if at is not None:
+            self.forgotten.append((user, at))
+
+    async def read(self, users, *_):
+        self.most = max(self.most, len(users))
+        for user in users:
+            at = max((at for name, at in self.forgotten if name == user), default=-1)
+            yield user, (Snapshot({}, at, {}, {}, None),)
+
+
+async def test_many_commands_hold_few_profiles_in_memory_and_letters_go_once_and_last():
+    profiles, journal = Profiles(), []
+
+    async def take_letters_back(users):
+        journal.append(("letters", set(users)))
+
+    async def tell(told, moment):
+        journal.append(("told", [user for user, _, _ in told], moment))
+        assert all(before.newest < now.newest for _, now, before in told)
+
+    commands = [
+        Command(event_id=f"c{n}", user_id=f"u{n}", occurred_at=n, command=CommandKind.FORGET) for n in range(250)
+    ]
+    handler = CommandHandler(profiles, profiles, take_letters_back, profiles, tell)
+    assert (await handler.write("commands/0", commands)).applied == 250
+    assert profiles.forgotten == [(c.user_id, c.occurred_at) for c in commands]
+    assert profiles.most == 100
+    assert [user for told in journal[:-1] for user in told[1]] == [c.user_id for c in commands]
+    assert [told[2] for told in journal[:-1]] == [99, 199, 249]
+    assert journal[-1] == ("letters", {c.user_id for c in commands})

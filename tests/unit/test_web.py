@@ -304,6 +304,25 @@ async def test_streams_are_bounded_and_a_closed_page_gives_its_place_back(reader
                     await asyncio.sleep(0.02)
 
 
+async def test_of_pages_that_ask_for_the_last_place_at_once_none_waits_in_silence(reader, quick):
+    async def status_and_first_line(client):
+        async with client.stream("GET", "/api/events", params={"user": "u"}) as stream:
+            lines = stream.aiter_lines()
+            first = await anext(lines, None)
+            await asyncio.sleep(0.2)
+            return stream.status_code, first
+
+    web = create_web(state_of(reader, max_streams=1))
+    async with (
+        asyncio.timeout(5),
+        serve(web, "127.0.0.1", 0) as address,
+        httpx2.AsyncClient(base_url=address) as client,
+    ):
+        asked = asyncio.gather(*(status_and_first_line(client) for _ in range(8)))
+        watched = [first for status, first in await asked if status == 200 and first]
+    assert len(watched) == 1
+
+
 async def test_leaving_ends_open_streams_within_seconds(reader, quick):
     async with asyncio.timeout(5), httpx2.AsyncClient() as client, contextlib.AsyncExitStack() as stack:
         async with serve(create_web(state_of(reader)), "127.0.0.1", 0) as address:
