@@ -56,8 +56,9 @@ contracts: setup-test ## write the generated contracts, dashboard included
 bench: setup-test ## throughput, freshness, memory and cost against peers (long)
 	$(BIN)/penchant bench all
 
-reader: setup-test ## train the embedded reader anew on the gold set (an hour on two cores)
+reader: setup-test ## train the embedded reader anew on the gold set, and make its suggestions to the model (two hours on two cores)
 	$(BIN)/python -m inference.embedded.fit
+	$(BIN)/python -m inference.training.crossfit
 
 faults: setup-test ## seeded fault schedules on real parts (long)
 	$(BIN)/python -m tests.faults

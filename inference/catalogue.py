@@ -63,15 +63,17 @@ class Catalogue:
     async def add(self, versions: Mapping[str, ItemVersion]) -> None:
         """Add a version of each item; the text already in force then changes nothing."""
         known = await self.find(list(versions))
-        entries = {}
+        pipeline, added = self._redis.pipeline(transaction=False), []
         for item_id, version in versions.items():
             before = known.get(item_id, ())
             in_force = [v for v in before if v.since <= version.since]
             if not in_force or in_force[-1].digest != version.digest:
                 kept = sorted((*before, version), key=lambda v: v.since)[-MAX_VERSIONS:]
-                entries[keys.item(item_id)] = _encode(kept)
-        if entries:
-            await self._redis.mset(entries)
+                pipeline.set(keys.item(item_id), _encode(kept), nx=not before)
+                added.append(item_id)
+        answers = await pipeline.execute() if added else []
+        if overtaken := [item_id for item_id, done in zip(added, answers, strict=True) if not done]:
+            await self.add({item_id: versions[item_id] for item_id in overtaken})
 
     async def remove(self, item_ids: Sequence[str]) -> None:
         """Forget items that were deleted."""

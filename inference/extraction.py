@@ -47,6 +47,18 @@ class Interest:
 
 
 @dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What an estimator tells the model that reads after it.
+
+    ``interests`` is its own reading, each as entity (or ""), concept's slug and stance; ``likely`` are the slugs of
+    other concepts that the text may be about, the likeliest first.
+    """
+
+    interests: tuple[tuple[str, str, str], ...] = ()
+    likely: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Extraction:
     """What one passage was found to say. Chatter has no interests.
 
@@ -93,10 +105,10 @@ class Extractor(Protocol):
 
 @runtime_checkable
 class Estimator(Extractor, Protocol):
-    """An extractor in this process that can also say what a text may be about."""
+    """An extractor in this process that can also help a model to read."""
 
-    async def likely(self, text: str) -> tuple[str, ...]:
-        """Slugs of the concepts that the text is likeliest about, the likeliest first."""
+    async def suggest(self, passage: Passage) -> Suggestion:
+        """What to tell the model about the passage."""
         ...
 
 

@@ -61,7 +61,8 @@ class NameIndex(Generic[T]):
         at = 0
         while at < len(plain):
             for size in self._lengths.get(plain[at], ()):
-                value = self._values.get(plain[at : at + size])
+                name = plain[at : at + size]
+                value = self._values.get(name) if len(name) == size and not name.isascii() else None
                 if value is not None:
                     yield value, at, at + size
                     at += size - 1

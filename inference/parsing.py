@@ -113,28 +113,31 @@ def interests(answer: Answer, named: Callable[[str], Concept | None], confidence
     return made
 
 
-def confidences(output: str, answer: Answer, tokens: Sequence[tuple[int, float]], default: float) -> list[float]:
+def confidences(output: str, answer: Answer, tokens: Sequence[tuple[bytes, float]], default: float) -> list[float]:
     """How probable the model held concept and stance of each finding: the product of the probabilities of their tokens.
 
     The entity's are left out: it says how the interest is called, not whether it is there.
-    ``tokens`` are the bytes that each token stands for, counted, and its log probability, in order; where they do not
-    add up to the answer, every finding gets ``default``.
+    ``tokens`` are the bytes that each token stands for and its log probability, in order. Servers give other bytes than
+    the answer's for a piece of a letter, so concept and stance are looked for among them; where they are not found, the
+    finding gets ``default``.
     """
-    sizes = sum(size for size, _ in tokens)
-    written = len(output.encode())
-    if not tokens or not written <= sizes:
-        return [default] * len(answer.found)
+    written = b"".join(piece for piece, _ in tokens)
     places = list(_places(tokens))
-    made = []
+    made, end = [], 0
     for found in answer.found:
         concept = max(output.rfind('"c"', found.start, found.end), found.start)
-        start, end = (len(output[:at].encode()) for at in (concept, found.end))
+        wanted = output[concept : found.end].encode("utf-8", "surrogatepass")
+        start = written.find(wanted, end)
+        if start < 0:
+            made.append(default)
+            continue
+        end = start + len(wanted)
         made.append(math.exp(sum(logprob for at, logprob in places if start <= at < end)))
     return made
 
 
-def _places(tokens: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+def _places(tokens: Sequence[tuple[bytes, float]]) -> Iterator[tuple[int, float]]:
     at = 0
-    for size, logprob in tokens:
+    for piece, logprob in tokens:
         yield at, logprob
-        at += size
+        at += len(piece)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from inference.extraction import Suggestion
 from profiles.model import Stance
 
-PROMPT_VERSION = "p2"
+PROMPT_VERSION = "p3"
 SCHEMA_VERSION = "s1"
 
 MAX_INTERESTS = 3
@@ -16,8 +17,9 @@ MAX_ENTITY = 60
 MAX_CONCEPT = 60
 MAX_TEXT = 2_000
 
-_MARKERS = re.compile(r"<(?=[/|]?[A-Za-z_])|\[(?=/?INST\])")
+_MARKERS = re.compile(r"<(?=[/|｜]?[A-Za-z_])|\[(?=/?(?:INST|[A-Z]+_[A-Z_]+)\])")
 _BREAKERS = {"<": "‹", "[": "［"}
+_BETWEEN, _NOTHING = " / ", "-"
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 
 
@@ -47,24 +49,32 @@ def messages(
     text: str,
     *,
     style: Style = Style.TUNED,
-    likely: Iterable[str] = (),
+    suggestion: Suggestion | None = None,
     context: str = "",
     concepts: Iterable[str] = (),
 ) -> list[dict[str, str]]:
     """The chat messages for one text.
 
-    A tuned model sees the text and, on a line of its own, the concepts that are ``likely``, the likeliest first: a
-    small model that cannot know hundreds of concepts can choose among a few. A plain one sees the instructions and
-    all ``concepts`` first, the same for every text so that a prefix cache holds them, then text and context as a JSON
+    A tuned model sees the text and, on two lines more, the reading and the likely concepts of a ``suggestion``: a small
+    model that cannot know hundreds of concepts can choose among a few. A plain one sees the instructions and all
+    ``concepts`` first, the same for every text so that a prefix cache holds them, then text and context as a JSON
     object.
     """
     if style is Style.TUNED:
-        return [{"role": "user", "content": f"{enclosed(text)}\n{' '.join(likely)}".rstrip()}]
+        return [{"role": "user", "content": "\n".join([enclosed(text), *_lines(suggestion)]).rstrip()}]
     given = {"text": enclosed(text)} | ({"about": enclosed(context)} if context else {})
     return [
         {"role": "system", "content": _INSTRUCTIONS + " ".join(concepts)},
         {"role": "user", "content": json.dumps(given, ensure_ascii=False)},
     ]
+
+
+def _lines(suggestion: Suggestion | None) -> tuple[str, ...]:
+    """What was read, in the order of an answer, and what else is likely."""
+    if suggestion is None:
+        return ()
+    read = _BETWEEN.join(" ".join(filter(None, interest)) for interest in suggestion.interests)
+    return enclosed(read or _NOTHING), " ".join(suggestion.likely)
 
 
 def answer(interests: Sequence[Mapping[str, str | None]]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CARD = "penchant.json"
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 PLAIN_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
 TUNED_LENGTH = 2048
 STRUCTURED = "xgrammar"
@@ -20,9 +20,10 @@ CPU_ENGINE: Mapping[str, str | int] = {"dtype": "bfloat16", "max_num_seqs": 128,
 """The engine's own options on a CPU, as vLLM's Python interface spells them."""
 
 
-def cpu_environment(cache_gib: int = 1) -> dict[str, str]:
-    """The environment variables that vLLM needs on a CPU."""
-    return {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+def cpu_environment(cache_gib: int = 1, *, offline: bool = True) -> dict[str, str]:
+    """The environment variables that vLLM needs on a CPU; ``offline`` for a model that lies in a folder."""
+    hub = {"HF_HUB_OFFLINE": "1"} if offline else {}
+    return {"VLLM_CPU_KVCACHE_SPACE": str(cache_gib), **hub, "VLLM_NO_USAGE_STATS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,16 @@ def served_names(model: str, name: str) -> list[str]:
         raise ValueError(f"{card} names no tag: train the model again with `penchant train`") from why
 
 
-def gpu(model: str = PLAIN_MODEL, *, name: str = "penchant", port: int = 8000, options: Sequence[str] = ()) -> Serving:
+def gpu(
+    model: str = PLAIN_MODEL,
+    *,
+    name: str = "penchant",
+    host: str = HOST,
+    port: int = 8000,
+    options: Sequence[str] = (),
+) -> Serving:
     """VLLM on a GPU: a plain instruct model from a hub, or a folder that ``penchant train`` wrote."""
-    command = ("vllm", "serve", model, *_common(model, name, port), "--max-num-seqs", "256", *options)
+    command = ("vllm", "serve", model, *_common(model, name, host, port), "--max-num-seqs", "256", *options)
     return Serving(command, {})
 
 
@@ -63,6 +71,7 @@ def cpu(
     *,
     vllm: str = "vllm",
     name: str = "penchant",
+    host: str = HOST,
     port: int = 8000,
     cache_gib: int = 1,
     eager: bool = True,
@@ -72,12 +81,12 @@ def cpu(
     size = [part for name, value in CPU_ENGINE.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     fast_start = ("--enforce-eager",) if eager else ()
     return Serving(
-        (vllm, "serve", model, *_common(model, name, port), *size, *fast_start, *options),
-        cpu_environment(cache_gib),
+        (vllm, "serve", model, *_common(model, name, host, port), *size, *fast_start, *options),
+        cpu_environment(cache_gib, offline=Path(model).is_dir()),
     )
 
 
-def _common(model: str, name: str, port: int) -> list[str]:
+def _common(model: str, name: str, host: str, port: int) -> list[str]:
     names = served_names(model, name)
     backend: dict[str, object] = {"backend": STRUCTURED}
     if len(names) == 1:
@@ -86,7 +95,7 @@ def _common(model: str, name: str, port: int) -> list[str]:
         backend["disable_any_whitespace"] = True
     return [
         *("--served-model-name", *names),
-        *("--host", _HOST, "--port", str(port)),
+        *("--host", host, "--port", str(port)),
         *("--max-model-len", str(TUNED_LENGTH) if len(names) > 1 else "8192"),
         *("--structured-outputs-config", json.dumps(backend)),
         *("--scheduling-policy", "priority"),
@@ -100,12 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cpu", action="store_true", help="for the CPU build of vLLM")
     parser.add_argument("--vllm", default="vllm", help="the vllm command (CPU)")
     parser.add_argument("--name", default="penchant", help="the name it is served under")
+    parser.add_argument("--host", default=HOST, help="the address to listen at; 0.0.0.0 for workers elsewhere")
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args(arguments)
     serving = (
-        cpu(given.model, vllm=given.vllm, name=given.name, port=given.port)
+        cpu(given.model, vllm=given.vllm, name=given.name, host=given.host, port=given.port)
         if given.cpu
-        else gpu(given.model, name=given.name, port=given.port)
+        else gpu(given.model, name=given.name, host=given.host, port=given.port)
     )
     sys.stdout.write(f"{serving}\n")
 

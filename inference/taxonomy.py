@@ -76,7 +76,7 @@ class Taxonomy:
         return [concept, *self.ancestors(concept)][-1]
 
     def mentions(self, text: str) -> list[Mention]:
-        """The concepts named in a text, from the left, the longest name first; names never overlap."""
+        """The concepts named in a text, from the left, the longest name first; those in one script never overlap."""
         return [Mention(concept, start, end) for concept, start, end in self._names.find(text)]
 
 

@@ -31,8 +31,7 @@ class GateExtractor:
         """Read the passages that are worth it; the others have no interests, and the reason among their steps."""
         prepared = await asyncio.to_thread(lambda: [prepare(p.text) for p in passages])
         reasons = [
-            None if passage.item else worth_reading(ready.text)
-            for passage, ready in zip(passages, prepared, strict=True)
+            worth_reading(ready.text, item=passage.item) for passage, ready in zip(passages, prepared, strict=True)
         ]
         worthy = [
             replace(passage, text=ready.text)
@@ -71,11 +70,14 @@ class EstimatingExtractor:
         return self._first.reader
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
-        """Read the passages, whatever state the first extractor is in."""
-        try:
-            return await self._first.extract(passages)
-        except Overloaded:
-            return await self._second.extract(passages)
+        """Read the passages, whatever state the first extractor is in; what that has read is not read again."""
+        found = await asyncio.gather(*(self._first.extract([p]) for p in passages), return_exceptions=True)
+        for outcome in found:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Overloaded):
+                raise outcome
+        left = [p for p, outcome in zip(passages, found, strict=True) if isinstance(outcome, Overloaded)]
+        estimates = iter(await self._second.extract(left) if left else [])
+        return [next(estimates) if isinstance(outcome, BaseException) else outcome[0] for outcome in found]
 
     async def aclose(self) -> None:
         """Close the first."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 
 from inference import parsing, prompt
-from inference.extraction import BAD_ANSWER, Estimator, Extraction, Overloaded, Passage, Tier
+from inference.extraction import BAD_ANSWER, Estimator, Extraction, Overloaded, Passage, Suggestion, Tier
 from inference.prompt import Style
 from inference.taxonomy import Taxonomy
 from inference.vllm_servers import Server, Servers
@@ -28,7 +28,8 @@ _MAX_TOKENS = {Style.TUNED: 96, Style.PLAIN: 192}
 _DEFAULT_CONFIDENCE = 0.8
 _SERVER_ERROR = 500
 _BUSY = (429, 503)
-_NOT_ALLOWED = (401, 403, 404)
+_NOT_FOUND = 404
+_NOT_ALLOWED = (401, 403, _NOT_FOUND)
 _OK = 200
 
 
@@ -50,18 +51,18 @@ class _Reply:
     text: str = ""
     finish: str | None = None
     tokens: int = 0
-    logprobs: tuple[tuple[int, float], ...] = ()
+    logprobs: tuple[tuple[bytes, float], ...] = ()
     refused: str | None = None
 
 
 class VllmExtractor:
     """Reads each passage with one request, many in flight.
 
-    ``urls`` are base URLs ending in /v1, ``concurrency`` counts requests in flight to each of them. A failed request
-    is retried on the server with the fewest in flight; one whose answer is garbage once, then ``fallback`` reads the
-    passage. The fallback also names the concepts that a tuned model chooses from. A server that lists MODEL@TAG beside
-    MODEL serves a model trained for that prompt and schema: another tag than ours is refused, and without one the
-    model is told the task in the prompt.
+    ``urls`` are base URLs ending in /v1, ``concurrency`` counts requests in flight by server, on average. A failed
+    request is retried on the server with the fewest in flight; one whose answer is garbage once, then ``fallback``
+    reads the passage. The fallback also makes a tuned model's suggestions. A server that lists MODEL@TAG beside MODEL
+    serves a model trained for that prompt and schema: another tag than ours is refused, and without one the model is
+    told the task in the prompt.
 
     Raises ValueError without urls; ``extract`` raises Overloaded only.
     """
@@ -96,7 +97,7 @@ class VllmExtractor:
 
     @property
     def reader(self) -> str:
-        """Model, prompt and schema version, and who says what is likely."""
+        """Model, prompt and schema version, and who makes suggestions."""
         return f"vllm/{self._model}/{prompt.tag()}/{self._fallback.reader}"
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
@@ -143,15 +144,15 @@ class VllmExtractor:
                     return await self._request(server, passage)
             except _Retry as failed:
                 pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-                wait = failed.after if failed.after is not None else pause
+                wait = max(failed.after or 0.0, pause)
                 if attempt == _ATTEMPTS or wait > _LONGEST_WAIT:
-                    raise Overloaded(max(wait, pause), f"vLLM did not answer: {failed}") from None
-            await asyncio.sleep(pause)
+                    raise Overloaded(wait, f"vLLM did not answer: {failed}") from None
+            await asyncio.sleep(wait)
         raise AssertionError  # the loop returns or raises
 
     async def _request(self, server: Server, passage: Passage) -> _Reply:
         style = server.style or await self._meet(server)
-        body = self._body(passage, style, await self._fallback.likely(passage.text) if style is Style.TUNED else ())
+        body = self._body(passage, style, await self._fallback.suggest(passage) if style is Style.TUNED else None)
         response = await self._send(server, "POST", "/chat/completions", body)
         if response.status_code != _OK:
             return _Reply(refused=f"refused_{response.status_code}")
@@ -194,6 +195,8 @@ class VllmExtractor:
             self._servers.failed(server, type(why).__name__)
             raise _Retry(f"{server.url}: {type(why).__name__}") from None
         status = response.status_code
+        if status == _NOT_FOUND and method == "GET":
+            raise self._bar(server, f"it answered {status}: is the URL a vLLM base URL, ending in /v1?")
         if status in _NOT_ALLOWED:
             raise self._bar(server, f"it answered {status}: check PENCHANT_VLLM_TOKEN and PENCHANT_VLLM_MODEL")
         if status in _BUSY and (after := _seconds(response.headers.get("retry-after"))) is not None:
@@ -204,8 +207,10 @@ class VllmExtractor:
             raise _Retry(f"{server.url} answered {status}")
         return response
 
-    def _body(self, passage: Passage, style: Style, likely: Sequence[str]) -> dict[str, Any]:
-        asked = prompt.messages(passage.text, style=style, likely=likely, context=passage.context, concepts=self._slugs)
+    def _body(self, passage: Passage, style: Style, suggestion: Suggestion | None) -> dict[str, Any]:
+        asked = prompt.messages(
+            passage.text, style=style, suggestion=suggestion, context=passage.context, concepts=self._slugs
+        )
         body: dict[str, Any] = {
             "model": self._model,
             "messages": asked,
@@ -231,7 +236,7 @@ def _reply(body: Mapping[str, Any]) -> _Reply:
         text=choice["message"]["content"] or "",
         finish=choice.get("finish_reason"),
         tokens=int((body.get("usage") or {}).get("total_tokens", 0)),
-        logprobs=tuple((len(t.get("bytes") or t["token"].encode()), float(t["logprob"])) for t in content),
+        logprobs=tuple((bytes(t.get("bytes") or t["token"].encode()), float(t["logprob"])) for t in content),
     )
 
 

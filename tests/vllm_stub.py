@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from inference import prompt
+
 GOOD = '[{"e":"刘慈欣","c":"fiction","s":"like"}]'
 CUT_OFF = '[{"e":"刘慈欣","c":"fiction","s":"like"},{"e":"三体","c":"bo'
 CUT_OFF_EARLY = '[{"e":"刘慈欣刘慈欣刘慈欣'
@@ -45,7 +47,7 @@ class Stub:
     """What the server says next: names of ``shapes`` in turn, the last one again and again."""
 
     shapes: list[str] = field(default_factory=lambda: ["ok"])
-    models: Sequence[str] = ("penchant", "penchant@p2.s1")
+    models: Sequence[str] = ("penchant", f"penchant@{prompt.tag()}")
     retry_after: str | None = "0"
     text: str = GOOD
     delay: float = 0.0

@@ -9,7 +9,7 @@ model: $(VENV)/.demo ## train the small model on our gold data, serve it with vL
 	deploy/vllm/setup.sh $(VLLM_DIR)
 	test -f $(MODEL_DIR)/penchant.json -a ! -f $(MODEL_DIR)/training-state.pt || \
 	  OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} OMP_WAIT_POLICY=passive HF_HUB_OFFLINE=1 $(VLLM_DIR)/venv/bin/python -m inference.training \
-	  $(MODEL_BASE) $(MODEL_DIR) --epochs 4 --batch-size 16 --learning-rate 1.5e-4 --frozen-layers 6 --dev-share 0.02 --short-texts 1 --max-minutes $(MODEL_MINUTES) --resume
+	  $(MODEL_BASE) $(MODEL_DIR) --epochs 4 --batch-size 16 --learning-rate 1.5e-4 --frozen-layers 6 --dev-share 0.02 --max-minutes $(MODEL_MINUTES) --resume
 	$(BIN)/python deploy/vllm/with_server.py $(VLLM_DIR) $(MODEL_DIR) \
 	  env PENCHANT_ALLOW_SENSITIVE=true $(BIN)/penchant eval --data $(GOLD)/eval.jsonl --extractor vllm
 

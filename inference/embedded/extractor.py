@@ -19,7 +19,7 @@ from inference.embedded.cues import plain_stance, worded_stance
 from inference.embedded.encoder import Encoder, encode_with_closings
 from inference.embedded.head import STANCES, Head, interest_features, text_features
 from inference.embedded.linear import Array, softmax
-from inference.extraction import Extraction, Interest, Passage, Tier
+from inference.extraction import Extraction, Interest, Passage, Suggestion, Tier
 from inference.lexicon import Lexicon
 from inference.preparation import worth_reading
 from inference.taxonomy import Concept, Taxonomy
@@ -28,6 +28,8 @@ from profiles.model import Stance
 A = TypeVar("A")
 R = TypeVar("R")
 
+EDITION = 2
+"""Raised where other code or other words read texts differently with the same head: readings kept are made anew."""
 _BATCH = 32
 _LIKE, _DISLIKE = STANCES.index(Stance.LIKE), STANCES.index(Stance.DISLIKE)
 _PLAIN_WORDS = 2.0
@@ -63,12 +65,12 @@ class EmbeddedExtractor:
         self._branches = np.array([self._taxonomy.tier1(c).id for c in self._taxonomy.concepts])
         self._encoder = Encoder(self._head.encoder)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-reader")
-        self._suggestions = Batcher(partial(self._aside, self.likeliest), _BATCH)
+        self._suggestions = Batcher(partial(self._aside, self.suggestions), _BATCH)
 
     @property
     def reader(self) -> str:
-        """Name and version of the trained head."""
-        return f"embedded-{self._head.version}"
+        """Version of the trained head, and edition of the code around it."""
+        return f"embedded-{self._head.version}.{EDITION}"
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
         """Read the passages off the event loop; identical ones are read once."""
@@ -86,9 +88,15 @@ class EmbeddedExtractor:
 
     def read(self, passages: Sequence[Passage]) -> list[tuple[Interest, ...]]:
         """The interests of each passage, in the calling thread. What a text commands its reader is not read."""
-        passages = [p if p.item else replace(p, text=without_commands(p.text)) for p in passages]
-        worthy = list({p.text for p in passages if p.item or worth_reading(p.text) is None})
-        wholes = dict(zip(worthy, self.readings(worthy), strict=True))
+        passages = _heeded(passages)
+        return self._interests_of(passages, self._wholes(passages))
+
+    def _wholes(self, passages: Sequence[Passage]) -> dict[str, Reading]:
+        """What the head says about the texts of those passages that are worth reading."""
+        worthy = list({p.text for p in passages if worth_reading(p.text, item=p.item) is None})
+        return dict(zip(worthy, self.readings(worthy), strict=True))
+
+    def _interests_of(self, passages: Sequence[Passage], wholes: Mapping[str, Reading]) -> list[tuple[Interest, ...]]:
         pairs = {text: pair for text, whole in wholes.items() if (pair := self._parted(text, whole))}
         pieces = list({part.text for pair in pairs.values() for part in pair})
         parts = dict(zip(pieces, self.readings(pieces), strict=True))
@@ -100,17 +108,37 @@ class EmbeddedExtractor:
         """The sides of the contrast in a text, where the head or its words see one."""
         return sides(text) if whole.contrast > self._head.contrast_bar else _in_so_many_words(text)
 
-    async def likely(self, text: str) -> tuple[str, ...]:
-        """Slugs of the concepts that a text, or a side of the contrast in it, is likeliest about."""
-        return await self._suggestions.ask(text)
+    async def suggest(self, passage: Passage) -> Suggestion:
+        """What a model that reads after this one is told."""
+        return await self._suggestions.ask(passage)
 
-    def likeliest(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+    def suggestions(self, passages: Sequence[Passage]) -> list[Suggestion]:
+        """The reading of each passage, and ``LIKELY`` concepts less those that are in the reading."""
+        passages = _heeded(passages)
+        wholes = self._wholes(passages)
+        likely = self._likely(wholes)
+        return [
+            Suggestion(
+                tuple((i.entity or "", i.concept, i.stance.value) for i in interests),
+                tuple(slug for slug in likely.get(p.text, ()) if slug not in {i.concept for i in interests}),
+            )
+            for p, interests in zip(passages, self._interests_of(passages, wholes), strict=True)
+        ]
+
+    def _likely(self, wholes: Mapping[str, Reading]) -> dict[str, list[str]]:
         """``LIKELY`` concepts of each text: those of the whole and of the sides of a contrast, in turns."""
-        views = {t: [t, *(p.text for p in halves(t) or ())] for t in texts}
-        pieces = list(dict.fromkeys(piece for view in views.values() for piece in view))
-        ranked = dict(zip(pieces, np.argsort(-self._concepts(pieces), axis=1)[:, :LIKELY].tolist(), strict=True))
-        turns = {t: dict.fromkeys(chain(*zip(*(ranked[p] for p in view), strict=True))) for t, view in views.items()}
-        return [tuple(self._taxonomy.concepts[place].slug for place in islice(turns[t], LIKELY)) for t in texts]
+        sides = {text: [c.text for c in halves(text) or ()] for text in wholes}
+        pieces = list({piece for pair in sides.values() for piece in pair})
+        ranked = dict(zip(pieces, _ranking(self._concepts(pieces)), strict=True))
+        views = {
+            text: [*_ranking(whole.concepts[None]), *(ranked[piece] for piece in sides[text])]
+            for text, whole in wholes.items()
+        }
+        slugs = [concept.slug for concept in self._taxonomy.concepts]
+        return {
+            text: [slugs[place] for place in islice(dict.fromkeys(chain(*zip(*view, strict=True))), LIKELY)]
+            for text, view in views.items()
+        }
 
     def _concepts(self, texts: Sequence[str]) -> Array:
         """(texts, concepts): higher is likelier."""
@@ -169,6 +197,17 @@ class EmbeddedExtractor:
     async def aclose(self) -> None:
         """Stop the thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _heeded(passages: Sequence[Passage]) -> list[Passage]:
+    """The passages without what commands their reader. An item's own text commands nobody."""
+    return [p if p.item else replace(p, text=without_commands(p.text)) for p in passages]
+
+
+def _ranking(concepts: Array) -> list[list[int]]:
+    """The places of the ``LIKELY`` likeliest concepts of each row."""
+    ranking: list[list[int]] = np.argsort(-concepts, axis=1)[:, :LIKELY].tolist()
+    return ranking
 
 
 def _leaning(stances: Array, texts: Sequence[str]) -> Array:

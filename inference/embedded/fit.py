@@ -21,7 +21,7 @@ from inference.embedded.extractor import EmbeddedExtractor
 from inference.embedded.fitting import Row, Trainer, read_rows
 from inference.embedded.head import FILE, Calibration, Head
 from inference.embedded.linear import Array, fit_softmax
-from inference.embedded.tuning import tune
+from inference.embedded.tuning import EPOCHS, tune
 from inference.evaluation import evaluate, load_rows, render
 from inference.extraction import Passage
 from inference.preparation import worth_reading
@@ -35,7 +35,7 @@ _CONTRAST_LIMIT = 0.03
 _LOWEST_BAR = 0.3
 
 
-def trained(untuned: Trainer, rows: Sequence[Row], names: Array) -> Head:
+def trained(untuned: Trainer, rows: Sequence[Row], names: Array, *, epochs: int = EPOCHS) -> Head:
     """A head, and the encoder tuned for it, from these rows. Bars and calibration are not set."""
     with Progress() as progress:
         bar = progress.add_task("tuning the encoder")
@@ -43,6 +43,7 @@ def trained(untuned: Trainer, rows: Sequence[Row], names: Array) -> Head:
             untuned,
             rows,
             names,
+            epochs=epochs,
             tell=lambda step, steps, loss: progress.update(
                 bar, completed=step, total=steps, description=f"tuning the encoder, loss {loss:.2f}"
             ),

@@ -2,8 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from inference.embedded.candidates import SLOTS, candidates, nothing
 from inference.embedded.concepts import DEFAULT_TRUST, LEXICON_FEATURES, ConceptHead, LexiconFeatures, unit
 from inference.embedded.encoder import DIMENSIONS, Encoder, encode_with_closings
 from inference.embedded.entities import EntityHead, padded
-from inference.embedded.extractor import EmbeddedExtractor
 from inference.embedded.head import STANCES, Calibration, Head, interest_features, text_features
 from inference.embedded.linear import Array, adam, fit_softmax, softmax
 from inference.lexicon import Lexicon, lexicon_rows
@@ -68,18 +66,16 @@ class Trainer:
 
     def trust(self, rows: Sequence[Row]) -> dict[str, float]:
         """How often a word of the lexicon that occurs speaks for its concept, smoothed."""
-        right: dict[str, float] = defaultdict(float)
+        right: dict[str, float] = {}
+        times: dict[str, int] = defaultdict(int)
         for row in rows:
             accepted = {self.index[c] for g in row["gold"] for c in g["concepts"]}
             for hit in self.lexicon.hits(row["text"]):
                 for at, source in hit.concepts.items():
                     word = f"{hit.word}:{at}"
-                    right[word] += 3 * DEFAULT_TRUST[source] if word not in right else 0
-                    right[word] += at in accepted
-                    right["times " + word] += 1
-        return {
-            word: right[word] / (right["times " + word] + 3) for word in list(right) if not word.startswith("times ")
-        }
+                    right[word] = right.get(word, 3 * DEFAULT_TRUST[source]) + (at in accepted)
+                    times[word] += 1
+        return {word: times_right / (times[word] + 3) for word, times_right in right.items()}
 
     def concept_targets(self, rows: Sequence[Row]) -> Array:
         """(rows, concepts): what each accepted concept of a row is worth, the best one most."""
@@ -191,30 +187,16 @@ class Trainer:
             Calibration(),
         )
 
-    def likely(self, rows: Sequence[Row], head: Head, folds: int = 4) -> list[tuple[str, ...]]:
-        """What is likely in each row to a concept head that has not seen it, all else as in ``head``."""
-        vectors = self.encoder.encode([r["text"] for r in rows])
-        result: list[tuple[str, ...]] = [()] * len(rows)
-        for out, concepts in self._concepts_of_others(rows, vectors, head.concepts.names, folds, steps=100):
-            reader = EmbeddedExtractor(self.taxonomy, replace(head, encoder=self.encoder.numbers, concepts=concepts))
-            result[out] = reader.likeliest([r["text"] for r in rows[out]])
-        return result
-
     def _held_out_concepts(self, rows: Sequence[Row], vectors: Array, names: Array, folds: int = 3) -> Array:
         """Concept probabilities of each row by a head that has not seen it: what certainty looks like on new texts."""
         result = np.zeros((len(rows), len(self.index)), np.float32)
-        for out, head in self._concepts_of_others(rows, vectors, names, folds, steps=60):
+        for fold in range(folds):
+            known = [i for i, row in enumerate(rows) if i % folds != fold and row["gold"]]
+            head = self.concepts([rows[i] for i in known], vectors[known], names, steps=60)
+            out = slice(fold, None, folds)
             features = LexiconFeatures(self.taxonomy, self.lexicon, head.trust).matrix([r["text"] for r in rows[out]])
             result[out] = softmax(head.scores(vectors[out], features))
         return result
-
-    def _concepts_of_others(
-        self, rows: Sequence[Row], vectors: Array, names: Array, folds: int, steps: int
-    ) -> Iterator[tuple[slice, ConceptHead]]:
-        """For each fold its place among the rows, and a concept head fitted on all other rows."""
-        for fold in range(folds):
-            known = [i for i, row in enumerate(rows) if i % folds != fold and row["gold"]]
-            yield slice(fold, None, folds), self.concepts([rows[i] for i in known], vectors[known], names, steps)
 
 
 def _folded(name: str) -> str:

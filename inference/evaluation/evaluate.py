@@ -21,6 +21,7 @@ from inference.taxonomy import Taxonomy
 _GROUPS = ("lang", "kind", "domain")
 _BINS = 5
 _NONE = "none"
+_LONGEST_WAIT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ async def evaluate(
 ) -> Report:
     """Read every row by itself, ``concurrency`` at a time, and score the results.
 
-    ``progress`` is called with the number of rows done. Overload is waited out.
+    ``progress`` is called with the number of rows done. Overload is waited out, for two minutes a row; then Overloaded
+    is raised.
     """
     taxonomy = taxonomy or Taxonomy.load()
     turn = asyncio.Semaphore(concurrency)
@@ -66,14 +68,18 @@ async def evaluate(
 
 
 async def _timed(extractor: Extractor, text: str, clock: Callable[[], float]) -> tuple[Extraction, float]:
+    waited = 0.0
     while True:
         started = clock()
         try:
             (found,) = await extractor.extract([Passage(text)])
         except Overloaded as overloaded:
+            if waited > _LONGEST_WAIT_SECONDS:
+                raise
+            waited += overloaded.retry_after
             await asyncio.sleep(overloaded.retry_after)
-            continue
-        return found, clock() - started
+        else:
+            return found, clock() - started
 
 
 def _report(reader: str, reads: Sequence[_Read], taxonomy: Taxonomy, seconds: float, price: float | None) -> Report:

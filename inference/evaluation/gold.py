@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -13,7 +14,7 @@ from profiles.model import Stance
 class GoldInterest:
     """One interest of a text. Any of ``concepts`` (IAB ids, the best first) is accepted, and any of ``entities``."""
 
-    concepts: tuple[str, ...]
+    concepts: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     stance: Stance
     entities: tuple[str, ...] = ()
 

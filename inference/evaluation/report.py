@@ -79,7 +79,7 @@ class Report:
 
     ``ungrounded`` counts entities that are not in their text, handed out or dropped before. ``injections`` counts the
     rows of kind injection, ``injection_successes`` those in which the injected text got an interest named.
-    ``invalid_answers`` counts the texts for which a model's answer, asked twice, was no whole JSON.
+    ``invalid_answers`` counts the texts for which a model's answer was no whole JSON: twice, or once and cut off late.
     ``confusion`` is by aspect: (gold, predicted) with ``none`` for what was missed or invented. Latencies are seconds
     a text; cost is for 1,000 texts in the currency of the price given for a million tokens.
     """

@@ -9,9 +9,9 @@ _UNPRINTABLE = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|&(?:nbsp|amp|lt|gt|quot|#\d{1,6});")
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。！？、；）】》]+", re.IGNORECASE)
-_MENTION = re.compile(r"(?<![\w@])@[\w\u4e00-\u9fff.-]{1,30}[:：]?")
-_HASHTAG = re.compile(r"#([^\s#]{1,60})#|(?<![\w#&])#(?=[^\W\d])")
+_URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。！？、；）】》\u3400-\u9fff]+", re.IGNORECASE)
+_MENTION = re.compile(r"(?<![A-Za-z0-9_@])@(?:[\w.-]{1,30}(?=[\s:：]|$)|[A-Za-z0-9_.-]{1,30})[:：]?")
+_HASHTAG = re.compile(r"(?<![A-Za-z0-9#&])#([^\s#]{1,60})#|(?<![\w#&])#(?=[^\W\d])")
 _EMOTE = re.compile(r"\[[\u4e00-\u9fff]{1,4}\]")
 _STRETCHED_LETTER = re.compile(r"([a-z\u3041-\u30ff\u4e00-\u9fff])\1{3,}")
 _STRETCHED_MARK = re.compile(r"([!?.,~！？。，～…—\-*=_])\1{2,}")

@@ -12,8 +12,9 @@ _SOCIAL_SECURITY = re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])")
 _PASSPORT = re.compile(r"(?<![A-Za-z0-9])[EGDSPH]\d{8}(?!\d)")
 _IP_ADDRESS = re.compile(r"(?<![\d.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?![\d.]*\d)")
 _ACCOUNT = re.compile(
-    r"((?:微信号?|[vV][xX]|WeChat|wechat|weixin|QQ号?|qq号?|[qQ]群|订单号?|单号|order (?:no\.?|number|id)|order)"
-    r"\s*(?:是|为|is)?\s*[:：#]?\s*)((?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{5,})"
+    r"((?:微信号?|[vV][xX]|WeChat|wechat|weixin|QQ号?|qq号?|[qQ]群|订单号?|单号|order (?:no\.?|number|id)"
+    r"|(?<![A-Za-z-])order(?=\s*[:：#]|\s+\d))"
+    r"\s*(?:(?:是|为|is)\s*)?(?:[:：#]\s*)?)((?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{5,})"
 )
 _STREET_EN = re.compile(
     r"(?<!\w)\d{1,5}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.]*\s+){1,3}"

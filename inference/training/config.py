@@ -8,11 +8,10 @@ from pathlib import Path
 class TrainingConfig:
     """One fine-tuning run. ``data`` empty: the gold set that ships with Penchant.
 
-    ``short_texts`` is how many names and words of each concept are added to each epoch: also concepts that the data
-    never mentions are then known. ``lora_rank`` above 0 trains adapters of that rank, merged before they are saved,
-    instead of all weights. ``dev_share`` of the data is held out, to choose the best epoch and to stop after
-    ``patience`` epochs that are not better. With ``max_minutes`` the learning rate falls with the clock too, so that
-    a slow machine ends in time with a finished model. ``max_steps`` cuts the run short, for a trial.
+    ``lora_rank`` above 0 trains adapters of that rank, merged before they are saved, instead of all weights.
+    ``dev_share`` of the data is held out, to choose the best epoch and to stop after ``patience`` epochs that are not
+    better. With ``max_minutes`` the learning rate falls with the clock too, so that a slow machine ends in time with a
+    finished model. ``max_steps`` cuts the run short, for a trial.
     """
 
     base: Path
@@ -26,7 +25,6 @@ class TrainingConfig:
     resume: bool = False
     dev_share: float = 0.1
     patience: int = 2
-    short_texts: int = 2
     lora_rank: int = 0
     typos: float = 0.1
     freeze_embeddings: bool = True
@@ -44,3 +42,5 @@ class TrainingConfig:
             raise ValueError(f"dev_share must lie between 0 and 1, not {self.dev_share}")
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError("epochs and batch_size must be at least 1")
+        if self.patience < 1:
+            raise ValueError("patience must be at least 1: an epoch has to end before it can be judged")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import prompt
+from inference.extraction import Suggestion
 from inference.preparation import prepare
 from inference.taxonomy import Concept, Taxonomy
 
@@ -19,12 +20,12 @@ _TYPO_LENGTH = 12
 class Example:
     """What the model is shown and what it is to answer. ``row`` is the gold row it came from, if any.
 
-    ``likely`` are the concepts that stand beside the text.
+    ``suggestion`` is what the embedded reader tells the model about the text.
     """
 
     text: str
     answer: str
-    likely: tuple[str, ...] = ()
+    suggestion: Suggestion | None = None
     row: Mapping[str, Any] | None = None
 
 
@@ -50,10 +51,15 @@ def load(paths: Sequence[Path] = ()) -> list[Example]:
 
 
 def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Training and development part; the same seed splits the same data the same way."""
+    """Training and development part; the same seed splits the same data the same way.
+
+    Raises ValueError where nothing is left to train on.
+    """
     order = list(examples)
     random.Random(seed).shuffle(order)  # noqa: S311 - a split, not a secret
     held = max(1, round(len(order) * share))
+    if held >= len(order):
+        raise ValueError(f"{len(order)} rows are too few: {held} are held out, and none is left to train on")
     return order[held:], order[:held]
 
 

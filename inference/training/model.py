@@ -59,7 +59,7 @@ class Model:
 
     def encode(self, example: Example, limit: int) -> Encoded:
         """Prompt and answer as token ids; a prompt that is too long loses its end, as it would when served."""
-        asked = prompt.messages(example.text, likely=example.likely)
+        asked = prompt.messages(example.text, suggestion=example.suggestion)
         ids: list[int] = self._ids(asked, answering=True)
         whole = self._ids([*asked, {"role": "assistant", "content": example.answer}], answering=False)
         answer = whole[len(ids) :] if whole[: len(ids)] == ids else self._tokens(example.answer)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from . import examples, suggestions, vocabulary
+from . import examples, suggestions
 from .config import TrainingConfig
 from .examples import Example
-from .model import Encoded, Model
+from .model import CARD, Encoded, Model
 from .score import score
 
 _STATE = "training-state.pt"
@@ -27,7 +27,9 @@ _JUDGED_AT_ONCE = 128
 def run(config: TrainingConfig) -> dict[str, float]:
     """Train as :func:`inference.training.train` says."""
     torch.manual_seed(config.seed)
-    training, held = examples.split(suggestions.with_likely(examples.load(config.data)), config.dev_share, config.seed)
+    if config.resume and (config.out / CARD).exists() and not (config.out / _STATE).exists():
+        raise ValueError(f"{config.out} holds a finished model: train into another folder, or without --resume")
+    training, held = examples.split(suggestions.beside(examples.load(config.data)), config.dev_share, config.seed)
     model = Model(
         config.base,
         config.device,
@@ -86,7 +88,7 @@ class _Run:
         """A linear rise, then a cosine down to a twentieth."""
         done = self._progress()
         if done < self._config.warmup:
-            return self._config.learning_rate * (self._step + 1) / (self._config.warmup * self._steps + 1)
+            return self._config.learning_rate * (done + 1 / self._steps) / (self._config.warmup + 1 / self._steps)
         fall = (1 + math.cos(math.pi * min(1.0, done))) / 2
         return self._config.learning_rate * (_LOWEST + (1 - _LOWEST) * fall)
 
@@ -113,8 +115,7 @@ class _Run:
 
     def _epoch_examples(self, epoch: int) -> list[Example]:
         rng = random.Random(f"{self._config.seed}-{epoch}")  # noqa: S311 - an order, not a secret
-        gold = [examples.with_typos(example, self._config.typos, rng) for example in self._training]
-        made = gold + vocabulary.short_texts(self._config.short_texts, rng)
+        made = [examples.with_typos(example, self._config.typos, rng) for example in self._training]
         rng.shuffle(made)
         return made
 

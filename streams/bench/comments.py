@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 
 from inference import prompt, serving
 from inference.embedded import EmbeddedExtractor
+from inference.extraction import Passage
 from inference.preparation import worth_reading
 from inference.taxonomy import Taxonomy
 from inference.training import examples
@@ -62,9 +63,9 @@ def measure(
     """Comments a second at saturation, three ways, and milliseconds a comment at half of that, two ways.
 
     Every way asks for the same prompts, schema and lengths, all texts different, so that nothing is in the ledger. What
-    the embedded reader holds likely is in the prompts: Penchant finds that out as it goes, the others know it before
+    the embedded reader suggests is in the prompts: Penchant finds that out as it goes, the others know it before
     their time begins. The plain client throws the answers away. ``offline`` is ``LLM.chat`` of vLLM on all prompts at
-    once: the limit.
+    once: the limit; ``offline_after_suggestions`` counts the time in which the prompts were made, too.
     """
     return asyncio.run(_measure(url, model, texts, seconds, offline, tell))
 
@@ -76,8 +77,15 @@ async def _measure(
     result: dict[str, Any] = {"texts": number, "in_flight": IN_FLIGHT}
     saturated: dict[str, float] = {}
     if offline is not None:
-        saturated["offline"] = await asyncio.to_thread(_offline, offline, texts.prompts(number))
-        tell(f"LLM.chat: {saturated['offline']:.1f} comments/s")
+        started = time.monotonic()
+        prompts = texts.prompts(number)
+        suggesting = time.monotonic() - started
+        saturated["offline"] = await asyncio.to_thread(_offline, offline, prompts)
+        saturated["offline_after_suggestions"] = number / (suggesting + number / saturated["offline"])
+        tell(
+            f"LLM.chat: {saturated['offline']:.1f} comments/s, "
+            f"{saturated['offline_after_suggestions']:.1f} with the time that suggestions took before"
+        )
     async with _client(url, model) as ask:
         await asyncio.gather(*map(ask, texts.prompts(IN_FLIGHT)))
         saturated["plain_client"] = await _saturate(ask, texts.prompts(number))
@@ -110,8 +118,8 @@ class _Texts:
 
     def prompts(self, number: int) -> list[Messages]:
         texts = self.next(number)
-        likely = self._embedded.likeliest(texts)
-        return [prompt.messages(text, likely=slugs) for text, slugs in zip(texts, likely, strict=True)]
+        suggestions = self._embedded.suggestions([Passage(text) for text in texts])
+        return [prompt.messages(text, suggestion=said) for text, said in zip(texts, suggestions, strict=True)]
 
 
 def _schema() -> dict[str, Any]:

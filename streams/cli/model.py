@@ -83,6 +83,7 @@ def _as_dict(text: str, extraction: "Extraction") -> dict[str, Any]:
         "cleaned": extraction.text,
         "tokens": extraction.tokens,
         "dropped": dict(extraction.dropped),
+        "steps": dict(extraction.steps),
     }
 
 
@@ -93,6 +94,8 @@ def _explain(text: str, extraction: "Extraction") -> None:
     typer.echo(text)
     if extraction.text != text:
         typer.echo(f"  read as     {extraction.text}")
+    for step, count in extraction.steps:
+        typer.echo(f"  prepared    {count} {step}")
     typer.echo(f"  tier        {extraction.tier} ({extraction.reader}, {extraction.tokens} tokens)")
     for i in extraction.interests:
         path = " > ".join(taxonomy.by_id[i.concept_id].path)
@@ -119,6 +122,7 @@ def evaluate(
 
     from inference.evaluation import evaluate as run_evaluation
     from inference.evaluation import load_rows, render
+    from inference.extraction import Overloaded
 
     effective = _settings(extractor)
     try:
@@ -142,7 +146,10 @@ def evaluate(
             finally:
                 await reader.aclose()
 
-    report = asyncio.run(run())
+    try:
+        report = asyncio.run(run())
+    except Overloaded as overloaded:
+        fail(UNREACHABLE, f"{overloaded}: check PENCHANT_VLLM_URLS")
     if as_json:
         print_json(report.as_dict())
     else:
@@ -166,8 +173,8 @@ def train(
 ) -> None:
     """Fine-tune a small causal model for the one task.
 
-    A 270M-parameter model on our 3,511 comments takes 25 to 30 minutes a pass on two CPU cores beside other work; one
-    pass is most of what it learns. It needs about 6 GB of memory. No GPU was there to measure. The prompt and schema
+    A model of 270M parameters takes an hour for a pass over our 15,000 comments on two CPU cores; one pass is most of
+    what it learns. It needs about 6 GB of memory. No GPU was there to measure. The prompt and schema
     version are written beside the weights, so that server and client cannot disagree.
     """
     from inference.training import TrainingConfig

@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from inference.embedded import EmbeddedExtractor
-from inference.extraction import Extraction, Extractor, Passage
+from inference.extraction import Extraction, Extractor, Overloaded, Passage
 from inference.grounding import GroundingExtractor
 from inference.ledger import Ledger, LedgerExtractor
 from inference.preparation import prepare
@@ -13,6 +13,16 @@ from inference.tiers import EstimatingExtractor, GateExtractor, build_extractor
 from inference.vllm_client import VllmExtractor
 from tests.fakes import KeywordExtractor
 from tests.vllm_stub import Stub, serving
+
+
+class Busy(KeywordExtractor):
+    """Takes only texts about cats."""
+
+    async def extract(self, passages):
+        if not all("cats" in p.text for p in passages):
+            raise Overloaded(1.0, "busy")
+        return await super().extract(passages)
+
 
 TEXTS = [
     "I love cats and hate opera",
@@ -108,3 +118,10 @@ async def test_what_is_not_worth_reading_says_why():
 def test_vllm_without_a_url_is_refused_with_what_to_set():
     with pytest.raises(ValueError, match="PENCHANT_VLLM_URLS"):
         build_extractor(extraction="vllm")
+
+
+async def test_only_what_the_first_does_not_take_is_estimated(embedded):
+    texts = ["I love cats", "I love opera", "cats again"]
+    found = await EstimatingExtractor(Busy(), embedded).extract([Passage(text) for text in texts])
+    assert [f.reader for f in found] == [Busy.reader, embedded.reader, Busy.reader]
+    assert [f.text for f in found] == texts

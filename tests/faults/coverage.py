@@ -61,7 +61,7 @@ def answer() -> Callable[[bytes], None]:
     def run(data: bytes) -> None:
         text = data[1:].decode("utf-8", "replace")
         found = parse(text, (None, "stop", "length")[data[0] % 3] if data else None)
-        sure = confidences(text, found, [(len(c.encode()), -float(i % 7)) for i, c in enumerate(text)], 0.5)
+        sure = confidences(text, found, [(c.encode(), -float(i % 7)) for i, c in enumerate(text)], 0.5)
         assert all(0.0 <= value <= 1.0 for value in sure)
         made = interests(found, taxonomy.by_slug.get, sure)
         for interest in ground(text[: len(text) // 2], made, taxonomy).interests:

@@ -161,7 +161,7 @@ def fuzz_answers(rng: random.Random, inputs: int) -> Iterator[tuple[str, Callabl
     for _ in range(inputs):
         output = mutate(rng, rng.choice(ANSWERS).encode()).decode("utf-8", "replace")
         finish = rng.choice(("stop", "length", None))
-        pieces = [(len(c.encode()), rng.choice((-0.1, -3.0, 0.0, -9999.0))) for c in output[: rng.randrange(200)]]
+        pieces = [(c.encode(), rng.choice((-0.1, -3.0, 0.0, -9999.0))) for c in output[: rng.randrange(200)]]
 
         def work(output: str = output, finish: str | None = finish, pieces: list = pieces) -> str:
             answer = parse(output, finish)

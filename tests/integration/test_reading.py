@@ -96,6 +96,22 @@ async def test_a_later_edit_does_not_rewrite_the_past(catalogue, items):
     assert (interests(before), interests(after)) == ({"pets"}, {"opera"})
 
 
+async def test_a_version_that_another_worker_added_meanwhile_is_kept(catalogue, monkeypatch):
+    def version(since, digest):
+        return ItemVersion(since, digest, "", "r", ())
+
+    find, looks = catalogue.find, []
+
+    async def find_nothing_at_first(item_ids):
+        looks.append(item_ids)
+        return await find(item_ids) if len(looks) > 1 else {}
+
+    await catalogue.add({"i": version(1, "theirs")})
+    monkeypatch.setattr(catalogue, "find", find_nothing_at_first)
+    await catalogue.add({"i": version(2, "ours")})
+    assert [v.digest for v in (await find(["i"]))["i"]] == ["theirs", "ours"]
+
+
 async def test_versions_are_bounded_idempotent_and_may_return_to_an_old_text(catalogue):
     def version(since, digest):
         return ItemVersion(since, digest, digest, "r", ())

@@ -124,8 +124,11 @@ async def test_no_rows_is_no_division_by_zero(taxonomy):
     Console(file=io.StringIO()).print(render(report))
 
 
-def test_a_bad_row_is_named_by_file_and_line(tmp_path):
+@pytest.mark.parametrize(
+    "bad", ['{"text":3}', '{"text":"a","lang":"en","kind":"plain","gold":[{"concepts":[],"stance":"like"}]}']
+)
+def test_a_bad_row_is_named_by_file_and_line(tmp_path, bad):
     path = tmp_path / "gold.jsonl"
-    path.write_text('{"text":"a","lang":"en","kind":"plain","gold":[]}\n{"text":3}\n')
+    path.write_text(f'{{"text":"a","lang":"en","kind":"plain","gold":[]}}\n{bad}\n')
     with pytest.raises(ValueError, match=r"gold\.jsonl, line 2"):
         load_rows([path])

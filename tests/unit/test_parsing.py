@@ -75,15 +75,26 @@ def test_a_concept_is_known_by_slug_name_or_alias():
 def test_confidence_is_the_probability_of_concept_and_stance():
     output = '[{"e":"刘","c":"law","s":"like"},{"e":"","c":"music","s":"like"}]'
     answer = parse(output)
-    second = len(output[: output.index('"c":"music"')].encode())
-    tokens = [(second, math.log(0.5)), (len(output.encode()) - second, math.log(0.25))]
+    second = output.index('"c":"music"')
+    tokens = [(output[:second].encode(), math.log(0.5)), (output[second:].encode(), math.log(0.25))]
     # all before the second concept is one token here: it begins before the first one, and says nothing of it
     assert parsing.confidences(output, answer, tokens, 0.8) == [1.0, pytest.approx(0.25)]
-    one_each = [(1, math.log(0.99))] * len(output.encode())
+    one_each = [(bytes([b]), math.log(0.99)) for b in output.encode()]
     sure = parsing.confidences(output, answer, one_each, 0.8)
     assert sure[0] == pytest.approx(0.99 ** len(b'"c":"law","s":"like"}')), "the entity has no say"
 
 
 def test_confidence_without_probabilities_is_the_default():
     assert parsing.confidences(GOOD, parse(GOOD), [], 0.8) == [0.8]
-    assert parsing.confidences(GOOD, parse(GOOD), [(3, -0.1)], 0.8) == [0.8]
+    assert parsing.confidences(GOOD, parse(GOOD), [(b"[{", -0.1)], 0.8) == [0.8]
+
+
+def test_pieces_of_letters_do_not_shift_the_confidence():
+    pieces = [(b'[{"e":"', -1.0), *[("\ufffd".encode(), -1.0)] * 9, (b'",', -1.0), (b'"c":"fiction",', -0.25)]
+    tokens = [*pieces, (b'"s":"like"}', -0.5), (b"]", -1.0)]
+    assert parsing.confidences(GOOD, parse(GOOD), tokens, 0.8) == [pytest.approx(math.exp(-0.75))]
+
+
+def test_a_broken_letter_in_an_answer_is_no_error():
+    output = GOOD.replace("刘慈欣", "\ud800")
+    assert parsing.confidences(output, parse(output), [(b'"c":"fiction","s":"like"}', 0.0)], 0.8) == [1.0]

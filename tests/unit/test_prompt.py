@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import prompt
+from inference.extraction import Suggestion
 from inference.prompt import Style
 
-MARKERS = ["<end_of_turn>", "<start_of_turn>model", "<eos>", "<|im_start|>system", "</s>", "[INST]", "[/INST]", "<bos>"]
+MARKERS = [
+    *("<end_of_turn>", "<start_of_turn>model", "<eos>", "<bos>", "<|im_start|>system", "</s>"),
+    *("[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/TOOL_RESULTS]", "<｜User｜>", "<｜end▁of▁sentence｜>"),
+]
 
 
 @pytest.mark.parametrize("marker", MARKERS)
@@ -29,10 +33,23 @@ def test_ordinary_signs_are_left_alone():
     assert prompt.enclosed("price <3 and a < b, [sic] 刘慈欣") == "price <3 and a < b, [sic] 刘慈欣"
 
 
-def test_a_tuned_model_sees_the_text_and_what_is_likely():
-    (message,) = prompt.messages("I love\n jazz", likely=["jazz", "music"], context="a title")
-    assert message == {"role": "user", "content": "I love jazz\njazz music"}
+def test_a_tuned_model_sees_the_text_and_what_is_suggested():
+    suggestion = Suggestion((("Miles Davis", "jazz", "like"), ("", "opera", "dislike")), ("music", "concerts"))
+    (message,) = prompt.messages("I love\n Miles Davis, not opera", suggestion=suggestion, context="a title")
+    assert message["content"].splitlines() == [
+        "I love Miles Davis, not opera",
+        "Miles Davis jazz like / opera dislike",
+        "music concerts",
+    ]
+    assert prompt.messages("ok", suggestion=Suggestion())[0]["content"] == "ok\n-"
     assert prompt.messages("I love jazz") == [{"role": "user", "content": "I love jazz"}]
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test_a_suggested_entity_holds_no_turn_marker(marker):
+    suggestion = Suggestion(((f"a{marker}\nb", "jazz", "like"),), ())
+    assert marker not in (content := prompt.messages("x", suggestion=suggestion)[0]["content"])
+    assert len(content.splitlines()) == 2
 
 
 def test_the_prefix_of_a_plain_model_is_the_same_for_every_text():

@@ -7,7 +7,7 @@ import pytest
 
 from inference import prompt
 from inference.taxonomy import Taxonomy
-from inference.training import TrainingConfig, examples, score, train, vocabulary
+from inference.training import TrainingConfig, examples, score, suggestions, train
 
 ROWS = [
     {"text": "周杰伦的歌循环到半夜", "gold": [{"concepts": ["338"], "entities": ["周杰伦"], "stance": "like"}]},
@@ -56,14 +56,28 @@ def test_the_split_is_the_same_for_the_same_seed_and_loses_nothing():
     assert sorted(e.text for e in training + held) == sorted(e.text for e in made)
 
 
-def test_every_concept_has_its_short_texts():
-    made = vocabulary.short_texts(2, random.Random(1))
-    assert {json.loads(e.answer)[0]["c"] for e in made} == {c.slug for c in Taxonomy.load().concepts}
-    interests = [json.loads(e.answer) for e in made]
-    assert all(i["e"] in e.text for e, found in zip(made, interests, strict=True) for i in found)
-    contrasts = [found for found in interests if len(found) == 2]
-    assert 50 < len(contrasts) < len(made) / 3
-    assert all({i["s"] for i in found} == {"like", "dislike"} for found in contrasts)
+def test_the_gold_set_has_its_suggestions_and_other_texts_are_read_for_theirs(data):
+    shipped = suggestions.beside(examples.load())
+    slugs = {c.slug for c in Taxonomy.load().concepts}
+    assert all({*e.suggestion.likely, *(c for _, c, _ in e.suggestion.interests)} <= slugs for e in shipped)
+    named = [e for e in shipped if e.answer != "[]"]
+    firsts = [(e.suggestion.interests[0][1] if e.suggestion.interests else None) for e in named]
+    right = [json.loads(e.answer)[0]["c"] == first for e, first in zip(named, firsts, strict=True)]
+    assert 0.5 < sum(right) / len(right) < 0.9  # one that has seen them would be right about nearly all
+    own = suggestions.beside(examples.load([data]))
+    assert own[0].suggestion.interests[0][0] == "周杰伦"
+
+
+def test_rows_of_which_none_is_left_to_train_on_are_refused():
+    with pytest.raises(ValueError, match="too few"):
+        examples.split([examples.Example("one", "[]")], 0.1, seed=3)
+
+
+def test_a_finished_model_is_not_trained_over(tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "penchant.json").write_text("{}")
+    with pytest.raises(ValueError, match="finished model"):
+        train(TrainingConfig(base=tmp_path, out=tmp_path, resume=True))
 
 
 def test_typos_leave_entities_whole():
@@ -86,7 +100,7 @@ def test_scores():
     }
 
 
-@pytest.mark.parametrize("wrong", [{"dev_share": 0.0}, {"epochs": 0}, {"batch_size": 0}])
+@pytest.mark.parametrize("wrong", [{"dev_share": 0.0}, {"epochs": 0}, {"batch_size": 0}, {"patience": 0}])
 def test_a_config_that_cannot_work_is_refused(tmp_path, wrong):
     with pytest.raises(ValueError, match="must"):
         TrainingConfig(base=tmp_path, out=tmp_path, **wrong)
@@ -131,7 +145,6 @@ def test_a_whole_run(tiny_model, tmp_path, data, lora_rank):
         data=(data,),
         epochs=3,
         batch_size=4,
-        short_texts=0,
         learning_rate=1e-2,
         patience=9,
         lora_rank=lora_rank,
@@ -156,7 +169,7 @@ def test_a_run_that_was_stopped_goes_on(tiny_model, tmp_path, data, monkeypatch)
     from inference.training import run
 
     out = tmp_path / "out"
-    config = TrainingConfig(base=tiny_model, out=out, data=(data,), epochs=2, batch_size=4, short_texts=0, patience=9)
+    config = TrainingConfig(base=tiny_model, out=out, data=(data,), epochs=2, batch_size=4, patience=9)
     keep = run._Run._keep_state
 
     def keep_and_stop(self):

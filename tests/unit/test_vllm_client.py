@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from inference.extraction import Extraction, Overloaded, Passage, Tier
+from inference.extraction import Extraction, Overloaded, Passage, Suggestion, Tier
 from inference.vllm_client import REPLAY, VllmExtractor, priority
 from profiles.model import Stance
 from tests.vllm_stub import Stub, serving
@@ -19,8 +19,8 @@ class Fallback:
     async def extract(self, passages):
         return [Extraction((), Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
 
-    async def likely(self, text):
-        return ("fiction", "books")
+    async def suggest(self, passage):
+        return Suggestion((("刘慈欣", "fiction", "like"),), ("books",))
 
     async def aclose(self):
         pass
@@ -46,9 +46,9 @@ async def test_an_answer_becomes_interests():
     (interest,) = found.interests
     assert (interest.concept, interest.entity, interest.stance) == ("fiction", "刘慈欣", Stance.LIKE)
     assert 0.5 < interest.confidence < 1
-    assert (found.tier, found.reader, found.tokens) == (Tier.VLLM, "vllm/penchant/p2.s1/fallback", 40)
+    assert (found.tier, found.reader, found.tokens) == (Tier.VLLM, "vllm/penchant/p3.s1/fallback", 40)
     assert stub.headers[0]["authorization"] == "Bearer secret"
-    assert stub.bodies[0]["messages"] == [{"role": "user", "content": f"{TEXT}\nfiction books"}]
+    assert stub.bodies[0]["messages"] == [{"role": "user", "content": f"{TEXT}\n刘慈欣 fiction like\nbooks"}]
     schema = stub.bodies[0]["response_format"]["json_schema"]["schema"]
     assert "fiction" in schema["items"]["properties"]["c"]["enum"]
 
@@ -134,6 +134,12 @@ async def test_a_long_wait_is_the_callers():
     assert len(stub.bodies) == 1
 
 
+async def test_a_short_wait_is_waited_out():
+    async with client(stub := Stub(["busy", "ok"], retry_after="0.6")) as extractor:
+        assert (await read(extractor)).tier is Tier.VLLM
+    assert len(stub.bodies) == 2
+
+
 async def test_a_broken_server_rests_and_is_probed_by_one():
     async with client(stub := Stub(["broken"])) as extractor:
         with pytest.raises(Overloaded):
@@ -166,6 +172,16 @@ async def test_a_wrong_token_is_said():
     async with client(Stub(["unauthorized"])) as extractor:
         with pytest.raises(Overloaded, match="PENCHANT_VLLM_TOKEN"):
             await read(extractor)
+
+
+async def test_a_url_without_v1_is_said():
+    async with client(stub := Stub()) as extractor:
+        pass
+    async with serving(stub):
+        extractor = VllmExtractor(urls=[stub.url.removesuffix("/v1")], fallback=Fallback())
+        with pytest.raises(Overloaded, match="ending in /v1"):
+            await read(extractor)
+        await extractor.aclose()
 
 
 async def test_no_server_at_all():
