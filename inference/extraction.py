@@ -50,11 +50,10 @@ class Interest:
 class Suggestion:
     """What an estimator tells the model that reads after it.
 
-    ``interests`` is its own reading, each as entity (or ""), concept's slug and stance; ``likely`` are the slugs of
-    other concepts that the text may be about, the likeliest first.
+    ``interests`` is its own reading; ``likely`` are the slugs of other concepts that the text may be about, in order.
     """
 
-    interests: tuple[tuple[str, str, str], ...] = ()
+    interests: tuple[Interest, ...] = ()
     likely: tuple[str, ...] = ()
 
 

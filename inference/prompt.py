@@ -73,7 +73,7 @@ def _lines(suggestion: Suggestion | None) -> tuple[str, ...]:
     """What was read, in the order of an answer, and what else is likely."""
     if suggestion is None:
         return ()
-    read = _BETWEEN.join(" ".join(filter(None, interest)) for interest in suggestion.interests)
+    read = _BETWEEN.join(" ".join(filter(None, (i.entity, i.concept, i.stance))) for i in suggestion.interests)
     return enclosed(read or _NOTHING), " ".join(suggestion.likely)
 
 

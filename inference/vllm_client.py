@@ -11,7 +11,8 @@ from typing import Any
 import httpx2
 
 from inference import parsing, prompt
-from inference.extraction import BAD_ANSWER, Estimator, Extraction, Overloaded, Passage, Suggestion, Tier
+from inference.agreement import settled
+from inference.extraction import BAD_ANSWER, Estimator, Extraction, Interest, Overloaded, Passage, Suggestion, Tier
 from inference.prompt import Style
 from inference.taxonomy import Taxonomy
 from inference.vllm_servers import Server, Servers
@@ -45,13 +46,15 @@ class _Retry(Exception):  # noqa: N818 - a way back to the loop, never seen outs
 class _Reply:
     """What a server answered: its text, why it ended, tokens spent, bytes and log probability of each token.
 
-    ``refused`` holds the reason of a server that will not take this text.
+    ``suggested`` are the interests that the model was shown; ``refused`` is the reason of a server that will not take
+    this text.
     """
 
     text: str = ""
     finish: str | None = None
     tokens: int = 0
     logprobs: tuple[tuple[bytes, float], ...] = ()
+    suggested: tuple[Interest, ...] = ()
     refused: str | None = None
 
 
@@ -127,8 +130,9 @@ class VllmExtractor:
             reason = reply.refused or f"{BAD_ANSWER}{answer.failure}"
             return replace(estimate, tokens=spent, dropped=(*estimate.dropped, (reason, 1)))
         sure = parsing.confidences(reply.text, answer, reply.logprobs, _DEFAULT_CONFIDENCE)
+        found = parsing.interests(answer, self._taxonomy.named, sure)
         return Extraction(
-            tuple(parsing.interests(answer, self._taxonomy.named, sure)),
+            tuple(settled(found, reply.suggested)),
             Tier.VLLM,
             self.reader,
             text=passage.text,
@@ -152,7 +156,8 @@ class VllmExtractor:
 
     async def _request(self, server: Server, passage: Passage) -> _Reply:
         style = server.style or await self._meet(server)
-        body = self._body(passage, style, await self._fallback.suggest(passage) if style is Style.TUNED else None)
+        suggestion = await self._fallback.suggest(passage) if style is Style.TUNED else None
+        body = self._body(passage, style, suggestion)
         response = await self._send(server, "POST", "/chat/completions", body)
         if response.status_code != _OK:
             return _Reply(refused=f"refused_{response.status_code}")
@@ -161,7 +166,7 @@ class VllmExtractor:
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             return _Reply()
         self._servers.worked(server)
-        return reply
+        return replace(reply, suggested=suggestion.interests if suggestion else ())
 
     async def _meet(self, server: Server) -> Style:
         """What a server serves, and so how to ask it."""

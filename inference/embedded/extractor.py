@@ -119,7 +119,7 @@ class EmbeddedExtractor:
         likely = self._likely(wholes)
         return [
             Suggestion(
-                tuple((i.entity or "", i.concept, i.stance.value) for i in interests),
+                interests,
                 tuple(slug for slug in likely.get(p.text, ()) if slug not in {i.concept for i in interests}),
             )
             for p, interests in zip(passages, self._interests_of(passages, wholes), strict=True)

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.resources import files
+from itertools import starmap
 from pathlib import Path
 
 from xxhash import xxh3_64_hexdigest
 
 from inference.embedded import EmbeddedExtractor
-from inference.extraction import Passage, Suggestion
+from inference.extraction import Interest, Passage, Suggestion
+from inference.taxonomy import Taxonomy
+from profiles.model import Stance
 
 from .examples import Example
 
@@ -44,7 +47,11 @@ def read(reader: EmbeddedExtractor, texts: Sequence[str]) -> dict[str, Suggestio
 def write(suggestions: Mapping[str, Suggestion], path: Path) -> None:
     """Keep suggestions by the hashes of their texts, a line each."""
     lines = [
-        json.dumps([_key(text), s.interests, s.likely], ensure_ascii=False, separators=(",", ":"))
+        json.dumps(
+            [_key(text), [(i.entity or "", i.concept, i.stance) for i in s.interests], s.likely],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
         for text, s in suggestions.items()
     ]
     path.write_bytes(gzip.compress("".join(line + "\n" for line in lines).encode(), mtime=0))
@@ -54,7 +61,12 @@ def write(suggestions: Mapping[str, Suggestion], path: Path) -> None:
 def _shipped() -> Mapping[str, Suggestion]:
     content = gzip.decompress(files("inference").joinpath("data", "gold", FILE).read_bytes())
     rows = map(json.loads, content.decode().splitlines())
-    return {key: Suggestion(tuple(map(tuple, interests)), tuple(likely)) for key, interests, likely in rows}
+    return {key: Suggestion(tuple(starmap(_interest, read)), tuple(likely)) for key, read, likely in rows}
+
+
+def _interest(entity: str, concept: str, stance: str) -> Interest:
+    """An interest as a model is shown it: without the confidence, which is not kept."""
+    return Interest(concept, Taxonomy.load().by_slug[concept].id, Stance(stance), 0.0, entity or None)
 
 
 def _key(text: str) -> str:

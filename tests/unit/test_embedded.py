@@ -237,7 +237,7 @@ def test_a_suggestion_is_the_reading_and_what_else_is_likely(extractor):
     passage = Passage("Loved the gym, but the opera bored me to tears")
     (suggestion,) = extractor.suggestions([passage])
     read = extractor.read([passage])[0]
-    assert suggestion.interests == tuple((i.entity or "", i.concept, i.stance.value) for i in read)
+    assert suggestion.interests == read
     assert not {i.concept for i in read} & set(suggestion.likely)
     assert 3 < len(suggestion.likely) + len({i.concept for i in read}) <= 2 * LIKELY
     assert extractor.suggestions([Passage("哈哈哈")])[0].interests == ()

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference import prompt
-from inference.extraction import Suggestion
+from inference.extraction import Interest, Suggestion
 from inference.prompt import Style
+from profiles.model import Stance
 
 MARKERS = [
     *("<end_of_turn>", "<start_of_turn>model", "<eos>", "<bos>", "<|im_start|>system", "</s>"),
@@ -34,7 +35,8 @@ def test_ordinary_signs_are_left_alone():
 
 
 def test_a_tuned_model_sees_the_text_and_what_is_suggested():
-    suggestion = Suggestion((("Miles Davis", "jazz", "like"), ("", "opera", "dislike")), ("music", "concerts"))
+    read = (Interest("jazz", "", Stance.LIKE, 0.9, "Miles Davis"), Interest("opera", "", Stance.DISLIKE, 0.9))
+    suggestion = Suggestion(read, ("music", "concerts"))
     (message,) = prompt.messages("I love\n Miles Davis, not opera", suggestion=suggestion, context="a title")
     assert message["content"].splitlines() == [
         "I love Miles Davis, not opera",
@@ -47,7 +49,7 @@ def test_a_tuned_model_sees_the_text_and_what_is_suggested():
 
 @pytest.mark.parametrize("marker", MARKERS)
 def test_a_suggested_entity_holds_no_turn_marker(marker):
-    suggestion = Suggestion(((f"a{marker}\nb", "jazz", "like"),), ())
+    suggestion = Suggestion((Interest("jazz", "", Stance.LIKE, 0.9, f"a{marker}\nb"),))
     assert marker not in (content := prompt.messages("x", suggestion=suggestion)[0]["content"])
     assert len(content.splitlines()) == 2
 

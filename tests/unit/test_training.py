@@ -59,13 +59,13 @@ def test_the_split_is_the_same_for_the_same_seed_and_loses_nothing():
 def test_the_gold_set_has_its_suggestions_and_other_texts_are_read_for_theirs(data):
     shipped = suggestions.beside(examples.load())
     slugs = {c.slug for c in Taxonomy.load().concepts}
-    assert all({*e.suggestion.likely, *(c for _, c, _ in e.suggestion.interests)} <= slugs for e in shipped)
+    assert all({*e.suggestion.likely, *(i.concept for i in e.suggestion.interests)} <= slugs for e in shipped)
     named = [e for e in shipped if e.answer != "[]"]
-    firsts = [(e.suggestion.interests[0][1] if e.suggestion.interests else None) for e in named]
+    firsts = [(e.suggestion.interests[0].concept if e.suggestion.interests else None) for e in named]
     right = [json.loads(e.answer)[0]["c"] == first for e, first in zip(named, firsts, strict=True)]
     assert 0.5 < sum(right) / len(right) < 0.9  # one that has seen them would be right about nearly all
     own = suggestions.beside(examples.load([data]))
-    assert own[0].suggestion.interests[0][0] == "周杰伦"
+    assert own[0].suggestion.interests[0].entity == "周杰伦"
 
 
 def test_rows_of_which_none_is_left_to_train_on_are_refused():

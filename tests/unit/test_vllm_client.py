@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from inference.extraction import Extraction, Overloaded, Passage, Suggestion, Tier
+from inference.extraction import Extraction, Interest, Overloaded, Passage, Suggestion, Tier
 from inference.vllm_client import REPLAY, VllmExtractor, priority
 from profiles.model import Stance
 from tests.vllm_stub import Stub, serving
@@ -20,7 +20,7 @@ class Fallback:
         return [Extraction((), Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
 
     async def suggest(self, passage):
-        return Suggestion((("刘慈欣", "fiction", "like"),), ("books",))
+        return Suggestion((Interest("fiction", "", Stance.LIKE, 0.5, "刘慈欣"),), ("books",))
 
     async def aclose(self):
         pass
