@@ -29,10 +29,9 @@ from streams.settings import PREFIX
 from streams.topics import COMMENTS, topic_names
 
 from .contestants import OURS, ContestantFailedError, by_name, running
-from .freshness import quantiles
+from .freshness import LOADS, quantiles
 
 IN_FLIGHT = 128
-LOAD = 0.5
 _MAX_TOKENS = 96
 _TIMEOUT_SECONDS = 180.0
 _LOOK_SECONDS = 0.01
@@ -60,7 +59,7 @@ def measure(
     offline: Offline | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Comments a second at saturation, three ways, and milliseconds a comment at half of that, two ways.
+    """Comments a second at saturation, three ways, and milliseconds a comment at shares of that, two ways.
 
     Every way asks for the same prompts, schema and lengths, all texts different, so that nothing is in the ledger. What
     the embedded reader suggests is in the prompts: Penchant finds that out as it goes, the others know it before
@@ -93,15 +92,18 @@ async def _measure(
         async with _way_through(url, model) as way:
             saturated["penchant"] = await way.all_of(texts.next(number))
             tell(f"from Kafka to Redis: {saturated['penchant']:.1f} comments/s")
-            rate = LOAD * saturated["penchant"]
-            few = max(1, round(rate * seconds))
-            waits = {
-                "plain_client": await _at_rate(ask, texts.prompts(few), rate),
-                "penchant": await _at_rate(way.one, texts.next(few), rate),
-            }
+            waits = {}
+            for load in LOADS:
+                rate = load * saturated["penchant"]
+                few = max(1, round(rate * seconds))
+                waits[f"{load:.0%}"] = {
+                    "plain_client": quantiles(await _at_rate(ask, texts.prompts(few), rate)),
+                    "penchant": quantiles(await _at_rate(way.one, texts.next(few), rate)),
+                }
+                tell(f"at {load:.0%}: {waits[f'{load:.0%}']}")
     result["comments_per_second"] = saturated
     result["ratios"] = {name: saturated["penchant"] / rate for name, rate in saturated.items() if name != "penchant"}
-    result["half_load_ms"] = {name: quantiles(found) for name, found in waits.items()}
+    result["waits_ms"] = waits
     return result
 
 

@@ -81,7 +81,8 @@ async def test_comments_are_measured_behind_a_server():
         result = await asyncio.to_thread(comments.measure, url=stub.url, model="penchant", texts=6, seconds=1.0)
     assert set(result["comments_per_second"]) == {"plain_client", "penchant"}
     assert 0 < result["ratios"]["plain_client"] < 1.5, "nothing is faster than a client that does nothing else"
-    assert all(0 < waits["p50"] <= waits["p99"] for waits in result["half_load_ms"].values())
+    assert list(result["waits_ms"]) == ["20%", "50%", "80%"]
+    assert all(0 < w["p50"] <= w["p99"] for waits in result["waits_ms"].values() for w in waits.values())
 
 
 def test_a_peer_that_cannot_be_installed_is_said_in_one_line(tmp_path):
