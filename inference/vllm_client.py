@@ -94,7 +94,7 @@ class VllmExtractor:
         self._http = httpx2.AsyncClient(
             timeout=timeout_seconds,
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            limits=httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight),
+            limits=limits(in_flight),
             transport=transport,
         )
 
@@ -232,6 +232,11 @@ class VllmExtractor:
         if (now := priority.get()) != LIVE:
             body["priority"] = now
         return body
+
+
+def limits(in_flight: int) -> httpx2.Limits:
+    """Room for so many requests, on connections that we close before vLLM does, after five idle seconds."""
+    return httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight, keepalive_expiry=3.0)
 
 
 def _reply(body: Mapping[str, Any]) -> _Reply:

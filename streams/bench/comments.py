@@ -23,6 +23,7 @@ from inference.extraction import Passage
 from inference.preparation import worth_reading
 from inference.taxonomy import Taxonomy
 from inference.training import examples
+from inference.vllm_client import limits
 from profiles import keys
 from streams.embedded import EmbeddedBroker, EmbeddedRedis
 from streams.settings import PREFIX
@@ -159,9 +160,7 @@ def _offline(offline: Offline, prompts: Sequence[Messages]) -> float:
 @asynccontextmanager
 async def _client(url: str, model: str) -> AsyncIterator[Callable[[Messages], Awaitable[None]]]:
     slots, schema = asyncio.Semaphore(IN_FLIGHT), _schema()
-    async with httpx2.AsyncClient(
-        timeout=_TIMEOUT_SECONDS, limits=httpx2.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
-    ) as client:
+    async with httpx2.AsyncClient(timeout=_TIMEOUT_SECONDS, limits=limits(IN_FLIGHT)) as client:
 
         async def ask(messages: Messages) -> None:
             body = {
