@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CARD = "penchant.json"
-HOST = "127.0.0.1"
+_HOST = "127.0.0.1"
 PLAIN_MODEL = "Qwen/Qwen3-4B-Instruct-2507"
 TUNED_LENGTH = 2048
 STRUCTURED = "xgrammar"
@@ -57,7 +57,7 @@ def gpu(
     model: str = PLAIN_MODEL,
     *,
     name: str = "penchant",
-    host: str = HOST,
+    host: str = _HOST,
     port: int = 8000,
     options: Sequence[str] = (),
 ) -> Serving:
@@ -71,7 +71,7 @@ def cpu(
     *,
     vllm: str = "vllm",
     name: str = "penchant",
-    host: str = HOST,
+    host: str = _HOST,
     port: int = 8000,
     cache_gib: int = 1,
     eager: bool = True,
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cpu", action="store_true", help="for the CPU build of vLLM")
     parser.add_argument("--vllm", default="vllm", help="the vllm command (CPU)")
     parser.add_argument("--name", default="penchant", help="the name it is served under")
-    parser.add_argument("--host", default=HOST, help="the address to listen at; 0.0.0.0 for workers elsewhere")
+    parser.add_argument("--host", default=_HOST, help="the address to listen at; 0.0.0.0 for workers elsewhere")
     parser.add_argument("--port", type=int, default=8000)
     given = parser.parse_args(arguments)
     serving = (

@@ -89,17 +89,27 @@ class EmbeddedExtractor:
     def read(self, passages: Sequence[Passage]) -> list[tuple[Interest, ...]]:
         """The interests of each passage, in the calling thread. What a text commands its reader is not read."""
         passages = _heeded(passages)
-        return self._interests_of(passages, self._wholes(passages))
+        wholes = self._wholes(passages)
+        return self._interests_of(passages, wholes, *self._contrasts(wholes))
 
     def _wholes(self, passages: Sequence[Passage]) -> dict[str, Reading]:
         """What the head says about the texts of those passages that are worth reading."""
         worthy = list({p.text for p in passages if worth_reading(p.text, item=p.item) is None})
         return dict(zip(worthy, self.readings(worthy), strict=True))
 
-    def _interests_of(self, passages: Sequence[Passage], wholes: Mapping[str, Reading]) -> list[tuple[Interest, ...]]:
+    def _contrasts(self, wholes: Mapping[str, Reading]) -> tuple[dict[str, tuple[Clause, Clause]], dict[str, Reading]]:
+        """The texts that hold a contrast with its sides, and what the head says about each side."""
         pairs = {text: pair for text, whole in wholes.items() if (pair := self._parted(text, whole))}
         pieces = list({part.text for pair in pairs.values() for part in pair})
-        parts = dict(zip(pieces, self.readings(pieces), strict=True))
+        return pairs, dict(zip(pieces, self.readings(pieces), strict=True))
+
+    def _interests_of(
+        self,
+        passages: Sequence[Passage],
+        wholes: Mapping[str, Reading],
+        pairs: Mapping[str, tuple[Clause, Clause]],
+        parts: Mapping[str, Reading],
+    ) -> list[tuple[Interest, ...]]:
         return [
             self._interests(p, wholes[p.text], pairs.get(p.text), parts) if p.text in wholes else () for p in passages
         ]
@@ -116,29 +126,32 @@ class EmbeddedExtractor:
         """The reading of each passage, and ``LIKELY`` concepts less those that are in the reading."""
         passages = _heeded(passages)
         wholes = self._wholes(passages)
-        likely = self._likely(wholes)
+        pairs, parts = self._contrasts(wholes)
+        likely = self._likely(wholes, parts)
         return [
             Suggestion(
                 interests,
                 tuple(slug for slug in likely.get(p.text, ()) if slug not in {i.concept for i in interests}),
             )
-            for p, interests in zip(passages, self._interests_of(passages, wholes), strict=True)
+            for p, interests in zip(passages, self._interests_of(passages, wholes, pairs, parts), strict=True)
         ]
 
-    def _likely(self, wholes: Mapping[str, Reading]) -> dict[str, list[str]]:
-        """``LIKELY`` concepts of each text: those of the whole and of the sides of a contrast, in turns."""
-        sides = {text: [c.text for c in halves(text) or ()] for text in wholes}
-        pieces = list({piece for pair in sides.values() for piece in pair})
-        ranked = dict(zip(pieces, _ranking(self._concepts(pieces)), strict=True))
-        views = {
-            text: [*_ranking(whole.concepts[None]), *(ranked[piece] for piece in sides[text])]
-            for text, whole in wholes.items()
-        }
+    def _likely(self, wholes: Mapping[str, Reading], parts: Mapping[str, Reading]) -> dict[str, list[str]]:
+        """``LIKELY`` concepts of each text: those of the whole and of both sides of a marker, in turns.
+
+        ``parts`` holds what was read already.
+        """
+        marked = {text: [c.text for c in halves(text) or ()] for text in wholes}
+        unread = list({piece for pair in marked.values() for piece in pair} - parts.keys())
+        ranked = dict(zip(unread, map(_ranking, self._concepts(unread)), strict=True))
+        ranked |= {piece: _ranking(reading.concepts) for piece, reading in parts.items()}
         slugs = [concept.slug for concept in self._taxonomy.concepts]
-        return {
-            text: [slugs[place] for place in islice(dict.fromkeys(chain(*zip(*view, strict=True))), LIKELY)]
-            for text, view in views.items()
-        }
+        likely = {}
+        for text, whole in wholes.items():
+            views = [_ranking(whole.concepts), *(ranked[piece] for piece in marked[text])]
+            in_turns = dict.fromkeys(chain(*zip(*views, strict=True)))
+            likely[text] = [slugs[place] for place in islice(in_turns, LIKELY)]
+        return likely
 
     def _concepts(self, texts: Sequence[str]) -> Array:
         """(texts, concepts): higher is likelier."""
@@ -204,9 +217,9 @@ def _heeded(passages: Sequence[Passage]) -> list[Passage]:
     return [p if p.item else replace(p, text=without_commands(p.text)) for p in passages]
 
 
-def _ranking(concepts: Array) -> list[list[int]]:
-    """The places of the ``LIKELY`` likeliest concepts of each row."""
-    ranking: list[list[int]] = np.argsort(-concepts, axis=1)[:, :LIKELY].tolist()
+def _ranking(concepts: Array) -> list[int]:
+    """The places of the ``LIKELY`` likeliest concepts."""
+    ranking: list[int] = np.argsort(-concepts)[:LIKELY].tolist()
     return ranking
 
 

@@ -75,7 +75,7 @@ class Trainer:
                     word = f"{hit.word}:{at}"
                     right[word] = right.get(word, 3 * DEFAULT_TRUST[source]) + (at in accepted)
                     times[word] += 1
-        return {word: times_right / (times[word] + 3) for word, times_right in right.items()}
+        return {word: hits / (times[word] + 3) for word, hits in right.items()}
 
     def concept_targets(self, rows: Sequence[Row]) -> Array:
         """(rows, concepts): what each accepted concept of a row is worth, the best one most."""

@@ -15,10 +15,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from inference import prompt
+from inference.serving import CARD
 
 from .examples import Example
 
-CARD = "penchant.json"
 _TEMPLATE = (
     "{{ bos_token or '' }}{% for m in messages %}{{ m['content'] | trim }}"
     "{{ eos_token if m['role'] == 'assistant' else '\n' }}{% endfor %}"

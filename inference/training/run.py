@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from inference.serving import CARD
+
 from . import examples, suggestions
 from .config import TrainingConfig
 from .examples import Example
-from .model import CARD, Encoded, Model
+from .model import Encoded, Model
 from .score import score
 
 _STATE = "training-state.pt"

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,7 +46,8 @@ async def _extract(effective: "Settings", texts: Iterator[str], *, item: bool, a
     reader = _build(effective)
     try:
         while batch := list(islice(texts, _BATCH)):
-            extractions = await _read(reader, [Passage(t, item=item) for t in batch])
+            with _reaching_vllm():
+                extractions = await reader.extract([Passage(t, item=item) for t in batch])
             for given, extraction in zip(batch, extractions, strict=True):
                 if as_json:
                     print_json(_as_dict(given, extraction))
@@ -55,11 +57,13 @@ async def _extract(effective: "Settings", texts: Iterator[str], *, item: bool, a
         await reader.aclose()
 
 
-async def _read(reader: "Extractor", passages: list[Any]) -> "list[Extraction]":
+@contextmanager
+def _reaching_vllm() -> Iterator[None]:
+    """Turn servers that do not take requests into one clear line."""
     from inference.extraction import Overloaded
 
     try:
-        return await reader.extract(passages)
+        yield
     except Overloaded as overloaded:
         fail(UNREACHABLE, f"{overloaded}: check PENCHANT_VLLM_URLS")
 
@@ -122,7 +126,6 @@ def evaluate(
 
     from inference.evaluation import evaluate as run_evaluation
     from inference.evaluation import load_rows, render
-    from inference.extraction import Overloaded
 
     effective = _settings(extractor)
     try:
@@ -146,10 +149,8 @@ def evaluate(
             finally:
                 await reader.aclose()
 
-    try:
+    with _reaching_vllm():
         report = asyncio.run(run())
-    except Overloaded as overloaded:
-        fail(UNREACHABLE, f"{overloaded}: check PENCHANT_VLLM_URLS")
     if as_json:
         print_json(report.as_dict())
     else:
