@@ -51,8 +51,8 @@ class Settings(BaseSettings):
     profile_update_days: float = Field(
         3.0, gt=0, description="retention of the profile-updates topic, if the worker makes it"
     )
-    max_poll_records: int = Field(5000, ge=1, description="most records in one record batch")
-    max_in_flight: int = Field(8, ge=1, description="record batches being read at the same time, per topic")
+    max_poll_records: int = Field(2000, ge=1, description="most records in one record batch")
+    max_in_flight: int = Field(32, ge=1, description="record batches in flight at the same time, per topic")
     max_value_bytes: int = Field(1_048_576, ge=1024, description="largest event; a larger one is dead-lettered")
     max_future_skew_seconds: float = Field(
         300.0, ge=0, description="how far an event may lie after its Kafka timestamp before it is clamped to that"
