@@ -5,6 +5,7 @@ the Unix epoch or a datetime; None is this moment.
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from .decay import forgotten_at, weight_at
 from .model import Evidence, RankedInterest, Stance
 
 _MICROSECONDS = 1_000_000
+_DIGEST = re.compile(r" #[0-9a-f]{16}\Z")
 DEFAULT_HORIZONS: Mapping[str, float] = {"now": 6 * 3600.0, "lasting": 30 * 86400.0}
 """Half-lives in seconds, as the worker is configured (PENCHANT_HORIZONS)."""
 
@@ -118,6 +120,11 @@ class _Tops:
         pinned = [RankedInterest(i, weights.pop(i, 0.0), pinned=True) for i in self._pins.get(user, ())]
         pinned.sort(key=lambda r: -r.weight)
         return pinned + [RankedInterest(i, weight, self._stance) for i, weight in weights.items()]
+
+
+def shown_source(source: str) -> str:
+    """The source of a piece of evidence as people should see it: of an item its title, not which text of it was met."""
+    return _DIGEST.sub("", source)
 
 
 def _pinned(fields: Mapping[str, int]) -> list[str]:

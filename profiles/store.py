@@ -32,6 +32,8 @@ class Recorded:
     applied before. ``ruled_out`` counts the applied ones that a user's rules keep from counting, ``capped`` those
     that an influence cap does. ``forgotten`` are the users of whom events came, even if not for the first time, that
     a forget had covered before.
+
+    Where a part of the batch failed it holds what became of the others, and who is still ``waiting``.
     """
 
     applied: int = 0
@@ -42,6 +44,7 @@ class Recorded:
     evicted: int = 0
     updates: list[Applied] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)
+    waiting: "dict[str, _Known] | None" = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +101,29 @@ class ProfileStore:
             raise
         await self._redis.sadd(keys.HORIZONS, *self._policy.half_lives)
 
-    async def record(self, log: str, observations: Iterable[Observation]) -> Recorded:
+    async def record(self, log: str, observations: Iterable[Observation], recorded: Recorded | None = None) -> Recorded:
         """Apply one batch of one partition, named by ``log``, in log order.
 
         It is planned as if the profiles knew nothing of these events; where one does, the store refuses, and
         that user's part is planned anew against what the profile knows. While Redis works on some users, others are
         planned.
+
+        Where this raises it may be called again with the same batch and ``recorded``, to go on where it failed.
         """
-        outcome = Recorded()
-        known: dict[str, _Known] = {}
-        for user, events in by_user(observations).items():
-            distinct = without_repeats(events)
-            outcome.duplicates += len(events) - len(distinct)
-            known[user] = _Known(distinct)
-        turn = asyncio.Semaphore(_PARTS_IN_FLIGHT)
+        outcome = recorded or Recorded()
+        if outcome.waiting is None:
+            outcome.waiting = {}
+            for user, events in by_user(observations).items():
+                distinct = without_repeats(events)
+                outcome.duplicates += len(events) - len(distinct)
+                outcome.waiting[user] = _Known(distinct)
+        waiting, turn = outcome.waiting, asyncio.Semaphore(_PARTS_IN_FLIGHT)
 
         async def settle(users: Sequence[str]) -> None:
             async with turn:
-                await self._settle(log, {user: known[user] for user in users}, outcome)
+                await self._settle(log, users, waiting, outcome)
 
-        users = list(known)
+        users = list(waiting)
         parts = [settle(users[i : i + _USERS_AT_ONCE]) for i in range(0, len(users), _USERS_AT_ONCE)]
         # All are waited for, so that a batch that is tried again does not meet itself.
         for failure in await asyncio.gather(*parts, return_exceptions=True):
@@ -125,13 +131,17 @@ class ProfileStore:
                 raise failure
         return outcome
 
-    async def _settle(self, log: str, waiting: dict[str, _Known], outcome: Recorded) -> None:
-        """Plan and apply until every event of these users is accounted for in the outcome."""
-        while waiting:
-            updates = [plan(log, own.events, self._policy, own.rules, own.capped) for own in waiting.values()]
-            refused: dict[str, _Known] = {}
+    async def _settle(self, log: str, users: Sequence[str], waiting: dict[str, _Known], outcome: Recorded) -> None:
+        """Plan and apply until every event of these users is accounted for in the outcome, and none of them waits."""
+        while users:
+            known = [waiting[user] for user in users]
+            updates = [plan(log, own.events, self._policy, own.rules, own.capped) for own in known]
+            failure = None
             for result in await self._apply(updates):
-                events, _, capped = waiting[result.user]
+                if isinstance(result, Exception):
+                    failure = result
+                    continue
+                events, _, capped = waiting.pop(result.user)
                 if isinstance(result, Applied):
                     outcome.applied += len(events)
                     outcome.capped += len(capped)
@@ -146,27 +156,33 @@ class ProfileStore:
                 outcome.replayed += len(events) - len(beyond)
                 outcome.duplicates += len(beyond) - len(rest)
                 if rest:
-                    refused[result.user] = _Known(rest, result.rules, result.capped)
-            waiting = refused
+                    waiting[result.user] = _Known(rest, result.rules, result.capped)
+            if failure is not None:
+                raise failure
+            users = [user for user in users if user in waiting]
 
-    async def _apply(self, updates: Sequence[ProfileUpdate]) -> list[Applied | Conflict]:
+    async def _apply(self, updates: Sequence[ProfileUpdate]) -> list[Applied | Conflict | Exception]:
         calls = [updates[i : i + _USERS_PER_CALL] for i in range(0, len(updates), _USERS_PER_CALL)]
-        replies: list[Applied | Conflict] = []
+        results: list[Applied | Conflict | Exception] = []
         for chunk, reply in zip(calls, await self._call_all(calls), strict=True):
-            for update, part in zip(chunk, reply, strict=True):
-                if isinstance(part, Exception):
-                    raise part
-                replies.append(library.parse_reply(update, part))
-        return replies
+            parts = [reply] * len(chunk) if isinstance(reply, Exception) else reply
+            for update, part in zip(chunk, parts, strict=True):
+                results.append(part if isinstance(part, Exception) else library.parse_reply(update, part))
+        return results
 
-    async def _call_all(self, calls: Sequence[Sequence[ProfileUpdate]]) -> list[list[Any]]:
-        async def send() -> list[list[Any]]:
+    async def _call_all(self, calls: Sequence[Sequence[ProfileUpdate]]) -> list[Any]:
+        """A reply or an exception for each call; raises where all failed."""
+
+        async def send() -> list[Any]:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for chunk in calls:
                     stems = [keys.profile(update.user, self._namespace) for update in chunk]
                     arguments = library.update_arguments(chunk, self._policy.half_lives)
                     pipe.fcall(library.APPLY, len(stems), *stems, self._config, *arguments)
-                return await pipe.execute()
+                replies = await pipe.execute(raise_on_error=False)
+            if all(isinstance(reply, Exception) for reply in replies):
+                raise replies[0]
+            return replies
 
         return await self._with_library(send)
 

@@ -29,8 +29,8 @@ class Outbox:
     """Publishes over one producer; returns when the brokers have everything.
 
     Dead letters go out at least once. Updates go out once, or not at all where a worker or a replay dies between its
-    write to Redis and here, where Redis fails in the middle of a batch, or the brokers find one too large: a cache that
-    is fed by them needs an expiry of its own. ``updates_topic`` None sends none.
+    write to Redis and here, where Redis applied one and its reply was lost, or the brokers find one too large: a cache
+    that is fed by them needs an expiry of its own. ``updates_topic`` None sends none.
     """
 
     def __init__(

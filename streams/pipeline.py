@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from aiokafka.errors import KafkaError
@@ -19,9 +19,9 @@ from inference.catalogue import Catalogue
 from inference.ledger import Ledger
 from profiles import keys
 from profiles.comparison import Snapshot
-from profiles.model import Applied, Observation
+from profiles.model import Observation
 from profiles.snapshots import SnapshotReader
-from profiles.store import ProfileStore
+from profiles.store import ProfileStore, Recorded
 
 from .decoding import Decoder
 from .events import Command, CommandKind, Item, Rejected, Tombstone
@@ -42,15 +42,15 @@ WORLD = (RedisError, KafkaError, OSError, TimeoutError)
 class Prepared:
     """A batch that is ready to be applied: results by log order, rejects by the index of their record.
 
-    ``written`` and its time are kept from one attempt to the next: a second write would find everything applied before,
-    and tell of no updates.
+    What is ``recorded``, and when the write was done, is kept from one attempt to the next: a second write finds what
+    the first one did applied before, and would tell of no updates.
     """
 
     batch: RecordBatch
     results: Sequence[Any]
     rejected: dict[int, Rejected]
-    written: "Written | None" = None
-    written_at: float = 0.0
+    recorded: Recorded = field(default_factory=Recorded)
+    written_at: float | None = None
 
     @staticmethod
     def join(parts: "Sequence[Prepared]") -> "Prepared":
@@ -66,19 +66,6 @@ class Prepared:
         return Prepared(RecordBatch(first.topic, first.partition, records), results, rejected)
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What one application did, as the metrics and the updates topic need it."""
-
-    applied: int
-    duplicates: int = 0
-    replayed: int = 0
-    ruled_out: int = 0
-    capped: int = 0
-    evicted: int = 0
-    updates: Sequence[Applied] = ()
-
-
 class Handler(Protocol):
     """What a topic does with its events: read them (may overtake), then write what was read (in order)."""
 
@@ -87,8 +74,11 @@ class Handler(Protocol):
         """One result, or Rejected, for each event."""
         ...
 
-    async def write(self, log: str, results: Sequence[Any]) -> Written:
-        """Make the results last. Doing it twice must do no harm."""
+    async def write(self, log: str, results: Sequence[Any], recorded: Recorded) -> Recorded:
+        """Make the results last, going on from what attempts that failed have ``recorded``.
+
+        Doing it twice must do no harm.
+        """
         ...
 
 
@@ -125,24 +115,27 @@ class Pipeline:
 
     async def apply(self, prepared: Prepared) -> None:
         """Write a prepared batch, then what goes out because of it. May be called again where that fails."""
-        batch, written = prepared.batch, prepared.written
-        if written is None:
+        batch = prepared.batch
+        if prepared.written_at is None:
             log = f"{self._log}/{batch.partition}"
-            written = await self._timed_async(batch.topic, "apply", lambda: self._handler.write(log, prepared.results))
-            prepared.written, prepared.written_at = written, time.time()
-        now, appended = prepared.written_at, Counter([record.timestamp for record in batch.records])
-        await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, {}, written.updates))
+            prepared.recorded = await self._timed_async(
+                batch.topic, "apply", lambda: self._handler.write(log, prepared.results, prepared.recorded)
+            )
+            prepared.written_at = time.time()
+        now, recorded = prepared.written_at, prepared.recorded
+        appended = Counter([record.timestamp for record in batch.records])
+        await self._timed_async(batch.topic, "publish", lambda: self._outbox.publish(batch, {}, recorded.updates))
         self._observer.observe(
             BatchApplied(
                 topic=batch.topic,
                 partition=batch.partition,
                 records=len(batch.records),
-                applied=written.applied,
-                duplicates=written.duplicates,
-                replayed=written.replayed,
-                ruled_out=written.ruled_out,
-                capped=written.capped,
-                evicted=written.evicted,
+                applied=recorded.applied,
+                duplicates=recorded.duplicates,
+                replayed=recorded.replayed,
+                ruled_out=recorded.ruled_out,
+                capped=recorded.capped,
+                evicted=recorded.evicted,
                 freshness={now - milliseconds / 1000: records for milliseconds, records in appended.items()},
             )
         )
@@ -181,25 +174,17 @@ class ProfileHandler:
         self._on_changed = on_changed
         self._ledger = ledger
 
-    async def write(self, log: str, results: Sequence[Observation]) -> Written:
+    async def write(self, log: str, results: Sequence[Observation], recorded: Recorded | None = None) -> Recorded:
         """Sum the observations into their users' profiles.
 
         A text that came late, after its user was forgotten, has been read by now: its reading goes again.
         """
-        recorded = await self._store.record(log, results)
+        recorded = await self._store.record(log, results, recorded)
         if self._ledger is not None:
             for user in recorded.forgotten:
                 await self._ledger.forget(user)
         self._on_changed([update.user for update in recorded.updates])
-        return Written(
-            applied=recorded.applied,
-            duplicates=recorded.duplicates,
-            replayed=recorded.replayed,
-            ruled_out=recorded.ruled_out,
-            capped=recorded.capped,
-            evicted=recorded.evicted,
-            updates=recorded.updates,
-        )
+        return recorded
 
 
 class ItemHandler:
@@ -215,14 +200,19 @@ class ItemHandler:
         versions = iter(await self._items.versions(items))
         return [(e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events]
 
-    async def write(self, log: str, results: Sequence[Any]) -> Written:  # noqa: ARG002 - one face for all handlers
+    async def write(
+        self,
+        log: str,  # noqa: ARG002 - one face for all handlers
+        results: Sequence[Any],
+        recorded: Recorded | None = None,  # noqa: ARG002 - all is done again
+    ) -> Recorded:
         """Add the versions in log order; several of one item in one batch take turns."""
         for item_id, version in results:
             if version is None:
                 await self._catalogue.remove([item_id])
             else:
                 await self._catalogue.add({item_id: version})
-        return Written(applied=len(results))
+        return Recorded(applied=len(results))
 
 
 _COMMANDS_AT_ONCE = 100
@@ -255,7 +245,12 @@ class CommandHandler:
         """Nothing to read: the commands themselves."""
         return [placed.event for placed in events]
 
-    async def write(self, log: str, results: Sequence[Command]) -> Written:  # noqa: ARG002 - one face for all handlers
+    async def write(
+        self,
+        log: str,  # noqa: ARG002 - one face for all handlers
+        results: Sequence[Command],
+        recorded: Recorded | None = None,  # noqa: ARG002 - all is done again
+    ) -> Recorded:
         """Apply the commands; each is idempotent by its event time.
 
         Dead letters go last: finding them takes long, and the profiles are not to wait for it.
@@ -264,7 +259,7 @@ class CommandHandler:
             await self._apply(results[i : i + _COMMANDS_AT_ONCE])
         if forgotten := {c.user_id for c in results if c.command is CommandKind.FORGET}:
             await self._take_letters_back(forgotten)
-        return Written(applied=len(results))
+        return Recorded(applied=len(results))
 
     async def _apply(self, commands: Sequence[Command]) -> None:
         """Apply a few commands and tell what they cut: whole profiles are in memory meanwhile."""

@@ -67,12 +67,13 @@ def top(
 
 def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
     """Show the evidence that put an interest into a profile, newest first."""
+    from profiles.reader import shown_source
     from streams.instants import rfc3339
 
     effective = settings()
     with reaching(effective):
         evidence = reader_of(effective).why(user, interest)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "event": e.event,
             "at": rfc3339(e.at),
@@ -90,7 +91,8 @@ def why(user: User, interest: Interest, *, as_json: Json = False) -> None:
         typer.echo(f"no evidence is kept for '{interest}' of '{user}': 'penchant top' shows what interests are called")
     for row in rows:
         typer.echo(
-            f"{row['at']}  {row['stance']:<8}{row['weight']:7.3f}  {row['source']}  ({row['event']}, {row['reader']})"
+            f"{row['at']}  {row['stance']:<8}{row['weight']:7.3f}  {shown_source(row['source'])}"
+            f"  ({row['event']}, {row['reader']})"
         )
 
 

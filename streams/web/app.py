@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ from streams.metrics import CONTENT_TYPE
 
 from .guard import Guard, RateLimit
 from .profiles import LiveProfiles
+from .readiness import Readiness
 from .state import WebState
 
 STATIC = Path(__file__).parent / "static"
-_CHECK_SECONDS = 3.0
 _LONGEST_NAME = 1000
 _log = structlog.get_logger()
 
@@ -61,17 +61,16 @@ class _Api:
     def __init__(self, state: WebState) -> None:
         self._state = state
         self._live = LiveProfiles(state)
+        self._readiness = Readiness(state.checks)
         self._streams = asyncio.Semaphore(state.max_streams)
 
     async def metrics(self, _: Request) -> Response:
         return Response(self._state.exposition(), media_type=CONTENT_TYPE)
 
     async def readyz(self, _: Request) -> Response:
-        checks = self._state.checks
-        answers = await asyncio.gather(*map(_ask, checks.values()))
-        ready = all(answer["ok"] for answer in answers)
-        body = {"ready": ready, "dependencies": dict(zip(checks, answers, strict=True))}
-        return JSONResponse(body, 200 if ready else 503)
+        answers = await self._readiness.answers()
+        ready = all(answer["ok"] for answer in answers.values())
+        return JSONResponse({"ready": ready, "dependencies": answers}, 200 if ready else 503)
 
     async def users(self, _: Request) -> Response:
         return JSONResponse([{"user": user, "seen": round(seen, 3)} for user, seen in self._state.recent_users()])
@@ -107,17 +106,6 @@ async def _answer(question: Awaitable[Any]) -> Response:
     except Exception as error:  # noqa: BLE001 - a traceback in the log could hold what a user wrote
         _log.warning("live_page_cannot_read", error=type(error).__name__)
         raise HTTPException(503, "profiles cannot be read now: /readyz says what is missing") from None
-
-
-async def _ask(check: Callable[[], Awaitable[None]]) -> dict[str, object]:
-    try:
-        async with asyncio.timeout(_CHECK_SECONDS):
-            await check()
-    except TimeoutError:
-        return {"ok": False, "detail": f"no answer within {_CHECK_SECONDS:.0f} s"}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the dependency does not answer
-        return {"ok": False, "detail": type(error).__name__}
-    return {"ok": True, "detail": "answers"}
 
 
 def _asked(request: Request, name: str) -> str:

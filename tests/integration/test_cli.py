@@ -78,6 +78,20 @@ def test_top_and_why(profile):
     assert "horror" in penchant("top", "u1", "--dislikes", environment=profile).stdout
     (evidence,) = json.loads(penchant("why", "u1", "cats", "--json", environment=profile).stdout)
     assert (evidence["event"], evidence["source"]) == ("e1", "I love cats")
+
+
+async def test_why_shows_the_title_of_an_item_and_as_json_the_digest_of_its_text_too(profile):
+    client = Redis.from_url(profile["PENCHANT_REDIS_URL"])
+    whole = "Trail #12 for beginners #0123456789abcdef"
+    signals = (Signal("running-and-jogging", Stance.LIKE, 1.0, whole, "r"),)
+    now = int(time.time() * 1_000_000)
+    await ProfileStore(client, Policy()).record("clicks/0", [Observation("u1", "e2", 0, now, signals, "i7")])
+    await client.aclose()
+    asked = ("why", "u1", "running-and-jogging")
+    shown = penchant(*asked, environment=profile).stdout
+    assert "Trail #12 for beginners  (e2, r)" in shown
+    (evidence,) = json.loads(penchant(*asked, "--json", environment=profile).stdout)
+    assert evidence["source"] == whole
     assert "nothing is known of 'nobody'" in penchant("top", "nobody", environment=profile).stdout
     assert penchant("top", "u1", "--horizon", "weekly", environment=profile).returncode == 2
 

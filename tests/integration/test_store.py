@@ -7,12 +7,13 @@ from math import log2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from profiles import keys
 from profiles.decay import merge, weight_at
 from profiles.model import Observation, Signal, Stance
 from profiles.policy import LASTING, Horizon, Policy
-from profiles.store import ProfileStore
+from profiles.store import ProfileStore, Recorded
 from tests.oracle import HALF_LIVES_US, Commands, Shown, assert_same, weights
 
 START = 1_795_000_000_000_000
@@ -403,6 +404,51 @@ async def test_where_some_of_many_users_fail_all_others_are_done_before_it_is_sa
         sum(s.user in others for s in shown),
     )
     await assert_equals_oracle(redis, shown)
+
+
+async def test_a_batch_that_is_tried_again_tells_of_everybody_and_sends_nobody_twice(redis, store, monkeypatch):
+    shown = story(3, events=900, users=400)
+    observations = [observation(s, n) for n, s in enumerate(shown)]
+    apply, sent = store._apply, []
+
+    async def fail_once(updates):
+        first = not sent
+        sent.extend(update.user for update in updates)
+        if first:
+            raise ConnectionError
+        return await apply(updates)
+
+    monkeypatch.setattr(store, "_apply", fail_once)
+    recorded, users = Recorded(), {s.user for s in shown}
+    with pytest.raises(ConnectionError):
+        await store.record("log/0", observations, recorded)
+    failed = sent[:100]
+    assert {update.user for update in recorded.updates} == users - set(failed)
+    again = await store.record("log/0", observations, recorded)
+    assert (again.applied, again.duplicates, again.replayed) == (900, 0, 0)
+    assert sorted(update.user for update in again.updates) == sorted(users)
+    assert sorted(sent) == sorted([*users, *failed])
+    await assert_equals_oracle(redis, shown)
+
+
+@pytest.mark.parametrize("whole_call", [False, True])
+async def test_what_redis_refuses_takes_nothing_from_what_it_applied_beside_it(redis, store, whole_call):
+    shown = [Shown(f"u{n}", f"e{n}", START, (("a", "like", 1.0),)) for n in range(70)]
+    observations = [observation(s, n) for n, s in enumerate([*shown, shown[60]])]
+    await store.rule("u61", "mute", "a", START)
+    if whole_call:  # Lua fails at the first user, and with it the call for fifty
+        await redis.set(keys.meta("u0"), "no hash")
+    else:
+        await redis.hset(keys.meta("u0"), "schema", 2)
+    recorded = Recorded()
+    with pytest.raises(ResponseError):
+        await store.record("clicks/0", observations, recorded)
+    applied = {f"u{n}" for n in range(50 if whole_call else 1, 70)} - {"u61"}
+    assert {update.user for update in recorded.updates} == applied
+    await redis.delete(keys.meta("u0"))
+    again = await store.record("clicks/0", observations, recorded)
+    assert (again.applied, again.duplicates, again.replayed, again.ruled_out) == (70, 1, 0, 0)
+    assert sorted(update.user for update in again.updates) == sorted(s.user for s in shown)
 
 
 async def test_functions_lost_by_the_server_are_loaded_again(redis, store):

@@ -99,6 +99,20 @@ async def test_a_person_watches_asks_why_and_changes_language(world):
         assert all(url.startswith((world.address, "about:", "data:")) for url in page.requested), page.requested
 
 
+async def test_the_evidence_of_a_click_is_its_items_title_without_the_digest_of_its_text(world):
+    whole = "Trail #12 for beginners #0123456789abcdef"
+    await world.tell("u1", Signal("running-and-jogging", Stance.LIKE, 1.0, whole, "r1"))
+    async with open_browser() as page:
+        await page.open(world.address)
+        await page.until("document.querySelectorAll('#horizon-now .row').length === 1")
+        assert await page.run("document.querySelector('#horizon-now .last').textContent") == "“Trail #12 for beginners”"
+        await page.run("document.querySelector('#horizon-now .row').click()")
+        await page.until("!document.querySelector('#why').hidden")
+        assert await page.run("document.querySelector('#evidence q').textContent") == "Trail #12 for beginners"
+        asked = "fetch('/api/why?user=u1&interest=running-and-jogging').then(r => r.json()).then(([e]) => e.source)"
+        assert await page.run(asked) == whole
+
+
 async def test_another_user_is_found_by_name_and_markup_in_names_stays_text(world):
     hostile = "<img src=x onerror=alert(1)>"
     await world.tell(hostile, Signal(f"cats:{hostile}", Stance.LIKE, 1.0, hostile, "r1"))

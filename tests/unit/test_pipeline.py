@@ -7,10 +7,11 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from profiles.comparison import Snapshot
+from profiles.model import Applied, Observation
 from streams.decoding import Decoder
 from streams.events import Command, CommandKind, Reason, Rejected, TopicKind
 from streams.observer import BatchApplied, EventsClamped, Recorder
-from streams.pipeline import CommandHandler, Pipeline, Written
+from streams.pipeline import CommandHandler, Pipeline, ProfileHandler
 from streams.record_batches import RecordBatch
 
 CLICK = {"user_id": "u", "occurred_at": 1_795_000_000_000, "action": "like", "item_id": "i"}
@@ -27,11 +28,12 @@ class Handler:
         unknown = Rejected(Reason.UNKNOWN_ITEM, "no such item")
         return [unknown if e.event.event_id == "unknown" else e.event.event_id for e in events]
 
-    async def write(self, log, results):
+    async def write(self, log, results, recorded):
         self._journal.append(("write", log, list(results)))
         if self._dies:
             raise ConnectionError
-        return Written(applied=len(results), updates=["update"])
+        recorded.applied, recorded.updates = len(results), ["update"]
+        return recorded
 
 
 class Outbox:
@@ -97,6 +99,46 @@ async def test_where_updates_do_not_go_out_they_go_later_and_nothing_is_written_
     assert applied.applied == 2
     (freshness,) = applied.freshness
     assert freshness < written + 1 - 1_795_000_000, "the profile has shown it since the write"
+
+
+class Breaking:
+    """Store and ledger: the one loses its connection behind the first event, the other behind the last."""
+
+    def __init__(self):
+        self.forgets = 0
+
+    async def record(self, log, observations, recorded):
+        for observation in observations[recorded.applied :]:
+            recorded.applied += 1
+            recorded.updates.append(Applied(observation.user, 0, 1))
+            recorded.forgotten.add(observation.user)
+            if recorded.applied == 1:
+                raise ConnectionError
+        return recorded
+
+    async def forget(self, user):
+        self.forgets += 1
+        if self.forgets == 1:
+            raise ConnectionError
+
+
+async def test_what_a_write_did_before_it_failed_is_told_by_the_one_that_does_not():
+    async def observe(placed):
+        return [Observation(f"user of {p.event.event_id}", p.event.event_id, p.offset, 0, ()) for p in placed]
+
+    journal, observer, breaking, changed = [], Recorder(), Breaking(), []
+    decoder = Decoder(TopicKind.CLICKS, max_future_skew_us=0, max_value_bytes=10_000)
+    handler = ProfileHandler(observe, breaking, changed.extend, breaking)
+    pipeline = Pipeline("clicks", decoder, handler, Outbox(journal), observer)
+    prepared = await pipeline.prepare(batch_of("a", "b"))
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await pipeline.apply(prepared)
+    await pipeline.apply(prepared)
+    ((_, _, told),) = journal
+    assert [update.user for update in told] == changed == ["user of a", "user of b"]
+    (applied,) = [fact for fact in observer.events if isinstance(fact, BatchApplied)]
+    assert (applied.applied, applied.replayed) == (2, 0)
 
 
 async def test_an_event_from_the_future_is_counted_once_however_often_its_batch_is_prepared():

@@ -14,6 +14,8 @@ from streams.metrics import Metrics
 from streams.web import AddressTakenError, WebState, create_web, profiles, serve
 from streams.web.app import STATIC
 from streams.web.guard import RateLimit
+from streams.web.readiness import Readiness
+from tests.fakes import Clock
 
 SESAME = "sésame"
 NOW = 1_795_000_000.0
@@ -130,13 +132,54 @@ async def test_health_metrics_and_readiness_by_name(reader):
 
 
 async def test_a_check_that_hangs_is_a_dependency_that_is_down(reader, monkeypatch):
-    monkeypatch.setattr("streams.web.app._CHECK_SECONDS", 0.05)
+    monkeypatch.setattr("streams.web.readiness._CHECK_SECONDS", 0.05)
 
     async def hangs():
         await asyncio.sleep(60)
 
     async with client_of(state_of(reader, checks={"redis": hangs})) as client:
         assert (await client.get("/readyz")).json()["dependencies"]["redis"]["ok"] is False
+
+
+async def test_those_who_ask_for_readiness_at_the_same_time_share_one_check(reader):
+    asked = []
+
+    async def slow():
+        asked.append("redis")
+        await asyncio.sleep(0.01)
+
+    async with client_of(state_of(reader, checks={"redis": slow})) as client:
+        answers = await asyncio.gather(*(client.get("/readyz") for _ in range(20)))
+    assert [answer.json()["ready"] for answer in answers] == [True] * 20
+    assert asked == ["redis"]
+
+
+async def test_what_a_dependency_answered_stands_for_a_second():
+    clock, answers = Clock(), iter([ConnectionError, None])
+
+    async def recovers():
+        if error := next(answers):
+            raise error
+
+    readiness = Readiness({"redis": recovers}, clock)
+    for seconds, ok in ((0.0, False), (0.9, False), (0.2, True), (0.9, True)):
+        clock.now += seconds
+        assert (await readiness.answers())["redis"]["ok"] is ok
+
+
+async def test_a_caller_who_leaves_takes_no_answer_from_the_others():
+    started, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        started.set()
+        await may_answer.wait()
+
+    readiness = Readiness({"redis": slow}, Clock())
+    leaves, stays = (asyncio.create_task(readiness.answers()) for _ in range(2))
+    await started.wait()
+    leaves.cancel()
+    may_answer.set()
+    assert (await stays)["redis"]["ok"]
 
 
 async def test_without_redis_the_api_says_so_and_tells_no_details(reader):

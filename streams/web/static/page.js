@@ -26,6 +26,9 @@ function named(interest) {
 
 const spoken = (interest) => Object.values(named(interest)).filter(Boolean).join(", ");
 
+// of an item its title, without the digest that says which text of it was met
+const shownSource = (source) => source.replace(/ #[0-9a-f]{16}$/, "");
+
 function ago(milliseconds) {
   const seconds = Math.round((milliseconds - Date.now()) / 1000);
   const format = new Intl.RelativeTimeFormat(state.language, { numeric: "auto", style: "short" });
@@ -67,7 +70,7 @@ function fillRow(parts, item, strongest) {
   if (entity) parts.label.append(element("span", { class: "entity" }, entity));
   parts.weight.replaceChildren(element("span", { class: `trend ${item.trend}`, title: say(item.trend) }, arrow), weight);
   parts.bar.style.transform = `translateX(${100 * Math.max(0.012, Math.min(1, item.weight / strongest)) - 100}%)`;
-  parts.quoted.textContent = item.last?.source ? `“${item.last.source}”` : "";
+  parts.quoted.textContent = item.last?.source ? `“${shownSource(item.last.source)}”` : "";
   parts.when.textContent = item.last ? ago(item.last.at) : "";
   const notes = [item.pinned && say("pinned"), arrow && say(item.trend), say(item.stance)];
   parts.button.setAttribute("aria-label", [concept, entity, weight, ...notes].filter(Boolean).join(", "));
@@ -170,7 +173,7 @@ async function drawWhy() {
   $("why-title").replaceChildren(`${say("why")} `, element("em", {}, entity ? `${concept} · ${entity}` : concept));
   const pieces = evidence.map((piece) => element(
     "li", { class: piece.stance },
-    element("q", {}, piece.source || piece.event),
+    element("q", {}, shownSource(piece.source) || piece.event),
     element("p", {}, `${say(piece.stance)} · ${piece.weight.toFixed(2)} · `,
       element("time", { datetime: new Date(piece.at).toISOString(), title: new Date(piece.at).toLocaleString(state.language) }, ago(piece.at))),
     element("p", { class: "reader" }, [piece.reader, piece.source && piece.event].filter(Boolean).join(" · ")),
