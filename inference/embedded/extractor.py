@@ -1,6 +1,7 @@
 """The embedded tier: interests of a text with no GPU, no network and no other process."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from profiles.model import Stance
 A = TypeVar("A")
 R = TypeVar("R")
 
-EDITION = 2
+EDITION = 3
 """Raised where other code or other words read texts differently with the same head: readings kept are made anew."""
 _BATCH = 32
 _LIKE, _DISLIKE = STANCES.index(Stance.LIKE), STANCES.index(Stance.DISLIKE)
@@ -54,7 +55,7 @@ class Reading:
 class EmbeddedExtractor:
     """Reads Chinese and English with a small encoder and a trained head, in one thread of its own.
 
-    About 12 ms a text and core; the first text loads the model (0.3 s). Reads any text, never raises.
+    About 25 ms of a core for a text of 46 characters; the first loads the model (1 s). Reads any text, never raises.
     """
 
     def __init__(self, taxonomy: Taxonomy | None = None, head: Head | None = None) -> None:
@@ -65,6 +66,7 @@ class EmbeddedExtractor:
         self._branches = np.array([self._taxonomy.tier1(c).id for c in self._taxonomy.concepts])
         self._encoder = Encoder(self._head.encoder)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="embedded-reader")
+        self._turn = asyncio.Lock()
         self._suggestions = Batcher(partial(self._aside, self.suggestions), _BATCH)
 
     @property
@@ -73,13 +75,17 @@ class EmbeddedExtractor:
         return f"embedded-{self._head.version}.{EDITION}"
 
     async def extract(self, passages: Sequence[Passage]) -> list[Extraction]:
-        """Read the passages off the event loop; identical ones are read once."""
+        """Read the passages off the event loop; identical ones are read once.
+
+        Long calls take turns, so that the first is done first; short ones are read in between.
+        """
         distinct = list(dict.fromkeys(passages))
         found: dict[Passage, tuple[Interest, ...]] = {}
-        for at in range(0, len(distinct), _BATCH):
-            batch = distinct[at : at + _BATCH]
-            answers = await self._aside(self.read, batch)
-            found.update(zip(batch, answers, strict=True))
+        async with self._turn if len(distinct) > _BATCH else contextlib.nullcontext():
+            for at in range(0, len(distinct), _BATCH):
+                batch = distinct[at : at + _BATCH]
+                answers = await self._aside(self.read, batch)
+                found.update(zip(batch, answers, strict=True))
         return [Extraction(found[p], Tier.EMBEDDED, self.reader, text=p.text) for p in passages]
 
     async def _aside(self, work: Callable[[Sequence[A]], list[R]], arguments: Sequence[A]) -> list[R]:

@@ -14,6 +14,7 @@ from inference.embedded.encoder import DIMENSIONS, Encoder, encode_with_closings
 from inference.embedded.entities import EntityHead, padded
 from inference.embedded.head import STANCES, Calibration, Head, interest_features, text_features
 from inference.embedded.linear import Array, adam, fit_softmax, softmax
+from inference.evaluation.gold import lines
 from inference.lexicon import Lexicon, lexicon_rows
 from inference.preparation import prepare, shadow
 from inference.taxonomy import Taxonomy
@@ -28,7 +29,7 @@ Row = Mapping[str, Any]
 
 def read_rows(paths: Sequence[Path]) -> list[Row]:
     """The rows of gold files, texts prepared as the reader will see them."""
-    rows = [json.loads(line) for path in paths for line in path.read_text("utf-8").splitlines() if line.strip()]
+    rows = [json.loads(line) for path in paths for _, line in lines(path)]
     return [row | {"text": prepare(row["text"]).text} for row in rows]
 
 

