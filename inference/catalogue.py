@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from profiles import keys
 
@@ -62,20 +63,33 @@ class Catalogue:
 
     async def add(self, versions: Mapping[str, ItemVersion]) -> None:
         """Add a version of each item; the text already in force then changes nothing."""
-        known = await self.find(list(versions))
-        pipeline, added = self._redis.pipeline(transaction=False), []
+        pipeline = self._redis.pipeline(transaction=False)
         for item_id, version in versions.items():
-            before = known.get(item_id, ())
-            in_force = [v for v in before if v.since <= version.since]
-            if not in_force or in_force[-1].digest != version.digest:
-                kept = sorted((*before, version), key=lambda v: v.since)[-MAX_VERSIONS:]
-                pipeline.set(keys.item(item_id), _encode(kept), nx=not before)
-                added.append(item_id)
-        answers = await pipeline.execute() if added else []
-        if overtaken := [item_id for item_id, done in zip(added, answers, strict=True) if not done]:
-            await self.add({item_id: versions[item_id] for item_id in overtaken})
+            pipeline.set(_key(item_id), _encode((version,)), nx=True, get=True)
+        for (item_id, version), known in zip(versions.items(), await pipeline.execute(), strict=True):
+            if known and not _in_force(_decode(known), version):
+                await self._edit(item_id, version)
+
+    async def _edit(self, item_id: str, version: ItemVersion) -> None:
+        """Add a version to those that are there in the moment of writing, whoever else edits the item."""
+        key = _key(item_id)
+
+        async def write(pipeline: Pipeline) -> None:
+            value = await pipeline.get(key)
+            known = _decode(value) if value else ()
+            pipeline.multi()  # type: ignore[no-untyped-call]
+            if not _in_force(known, version):
+                pipeline.set(key, _encode(sorted((*known, version), key=lambda v: v.since)[-MAX_VERSIONS:]))
+
+        await self._redis.transaction(write, key)
 
     async def remove(self, item_ids: Sequence[str]) -> None:
         """Forget items that were deleted."""
         if item_ids:
             await self._redis.delete(*(keys.item(i) for i in item_ids))
+
+
+def _in_force(known: Sequence[ItemVersion], version: ItemVersion) -> bool:
+    """Whether the text of the version is in force at its time already."""
+    before = [v for v in known if v.since <= version.since]
+    return bool(before) and before[-1].digest == version.digest

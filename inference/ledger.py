@@ -80,9 +80,9 @@ class Searched:
 class Ledger:
     """Readings in Redis, the newest also in memory, and which of them one author's texts alone have made.
 
-    An author's set of digests leads to the readings that go when the author is forgotten. It is written before them,
-    so that a crash leaves at most a digest that leads nowhere. What memory holds lives ten minutes: so long another
-    process may answer from a reading that was removed.
+    An author's set of digests leads to the readings that go when the author is forgotten. Both are written at once, so
+    that neither a crash nor a forget comes between them. What memory holds lives ten minutes: so long another process
+    may answer from a reading that was removed.
     """
 
     def __init__(self, redis: Redis, ttl_seconds: float) -> None:
@@ -140,7 +140,7 @@ class Ledger:
     ) -> None:
         """Keep the readings, each with its text's author where it has one, and let go of the locks."""
         filed = {d: Filed(extraction, mark(authors[d])) for d, extraction in readings.items()}
-        pipeline = self._redis.pipeline(transaction=False)
+        pipeline = self._redis.pipeline(transaction=True)
         for author in {authors[d] for d in filed if authors[d]}:
             index = keys.texts(author)
             pipeline.sadd(index, *(bytes.fromhex(d) for d in filed if authors[d] == author))
@@ -319,6 +319,8 @@ class LedgerExtractor:
             pause = min(pause * 1.5, _POLL_SECONDS[1])
             claimed = await self._ledger.claimed(waiting)
             found |= await self._ledger.find(waiting)
+            if _cancelled():  # redis-py awaits with asyncio.wait_for, which may swallow it before Python 3.12
+                raise asyncio.CancelledError
             waiting = [d for d in claimed if d not in found]
         return found
 

@@ -18,7 +18,8 @@ _PROBE_WAIT = 1.0
 class Server:
     """One base URL: what is in flight there, how often it failed in a row, and until when it rests.
 
-    ``style`` is how its model is asked; None until the server has said what it serves.
+    ``style`` is how its model is asked; None until the server has said what it serves. Until ``asked_until`` it is
+    to be left alone, though a request that was sent before be answered.
     """
 
     url: str
@@ -26,6 +27,7 @@ class Server:
     in_flight: int = 0
     failures: int = 0
     rests_until: float = 0.0
+    asked_until: float = 0.0
     trouble: str = "busy"
 
 
@@ -60,10 +62,10 @@ class Servers:
             server.in_flight -= 1
 
     def worked(self, server: Server) -> None:
-        """A server answered."""
+        """A server answered. That ends the rest that its failures brought it, not one that was asked for."""
         if server.failures:
             server.failures = 0
-            server.rests_until = 0.0
+            server.rests_until = server.asked_until
 
     def failed(self, server: Server, trouble: str) -> None:
         """A server did not answer, or answered with an error of its own. It may come back with another model.
@@ -82,7 +84,8 @@ class Servers:
     def rest(self, server: Server, seconds: float, trouble: str) -> None:
         """A server is to be left alone for a while."""
         server.trouble = trouble
-        server.rests_until = max(server.rests_until, self._clock() + seconds)
+        server.asked_until = max(server.asked_until, self._clock() + seconds)
+        server.rests_until = max(server.rests_until, server.asked_until)
 
     def _troubles(self) -> str:
         return "; ".join(f"{s.url}: {s.trouble}" for s in self._servers)

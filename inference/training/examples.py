@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference import prompt
+from inference.evaluation.gold import lines
 from inference.extraction import Suggestion
 from inference.preparation import prepare
 from inference.taxonomy import Concept, Taxonomy
@@ -37,7 +38,7 @@ def load(paths: Sequence[Path] = ()) -> list[Example]:
     concepts = Taxonomy.load().by_id
     examples = []
     for path in paths or _shipped():
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in lines(path):
             try:
                 row = json.loads(line)
                 examples.append(Example(prepare(row["text"]).text, _answer(row["gold"], concepts), row=row))

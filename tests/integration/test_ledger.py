@@ -1,7 +1,8 @@
 import asyncio
+import contextlib
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from inference import ledger as ledger_module
@@ -144,6 +145,23 @@ async def test_batches_that_are_dropped_together_all_end(redis):
     assert all(batch.cancelled() for batch in batches)
 
 
+async def test_an_end_that_the_redis_client_swallows_ends_a_wait_all_the_same(redis, monkeypatch):
+    ledger = Ledger(redis, 60)
+    await ledger.claim([digest(Passage("cats"), "slow-1")])  # as another worker that reads it
+    claimed = ledger.claimed
+
+    async def cancelled_and_claimed(digests):
+        asyncio.current_task().cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+        return await claimed(digests)
+
+    monkeypatch.setattr(ledger, "claimed", cancelled_and_claimed)
+    batch = asyncio.create_task(LedgerExtractor(Slow(), ledger).extract(passages("cats")))
+    await asyncio.wait([batch], timeout=2)
+    assert batch.cancelled()
+
+
 async def test_a_foreign_or_broken_entry_is_read_again(redis):
     for number, value in enumerate(
         [b"not json", b'{"schema":99}', b'{"schema":0,"tier":"vllm","reader":"r","interests":[]}']
@@ -242,6 +260,62 @@ class CutOff:
         if self._left <= 0:
             raise RedisConnectionError("cut off")
         return getattr(self._redis, name)
+
+
+class Halting(Connection):
+    """Sends the first commands of a pipeline; the others after a halt, if at all."""
+
+    first, halt = 0, None
+
+    def pack_commands(self, commands):
+        return tuple(b"".join(self.pack_command(*command)) for command in commands)
+
+    async def send_packed_command(self, command, *args, **options):
+        if self.halt and isinstance(command, tuple):
+            await super().send_packed_command(command[: self.first], *args, **options)
+            await self.halt()
+            command = command[self.first :]
+        await super().send_packed_command(command, *args, **options)
+
+
+async def settle_with_a_halt(redis_url, first, halt):
+    """File a reading of ann's, halting behind so many of the commands that this takes."""
+    pool = ConnectionPool.from_url(redis_url, connection_class=Halting)
+    connection = await pool.get_connection()
+    connection.first, connection.halt = first, halt
+    await pool.release(connection)
+    text = digest(Passage("cats"), "slow-1")
+    async with Redis.from_pool(pool) as client:
+        await Ledger(client, 60).settle([text], {text: Extraction((), Tier.VLLM, "slow-1")}, {text: "ann"})
+
+
+async def test_what_is_half_filed_while_its_author_is_forgotten_can_be_found(redis, redis_url):
+    ledger = Ledger(redis, 60)
+
+    async def forget():
+        await redis.ping()  # what was sent before has arrived
+        await ledger.forget("ann")
+
+    for first in range(8):
+        await settle_with_a_halt(redis_url, first, forget)
+        await ledger.forget("ann")
+        assert (await ledger.search("ann")).owned == [], first
+
+
+async def test_a_worker_that_dies_while_it_files_leaves_nothing_for_ever(redis, redis_url):
+    async def die():
+        raise EOFError
+
+    text = digest(Passage("cats"), "slow-1")
+    for first in range(8):
+        await redis.flushall()
+        await Ledger(redis, 60).claim([text])
+        with pytest.raises(EOFError):
+            await settle_with_a_halt(redis_url, first, die)
+        await redis.ping()
+        assert all([await redis.ttl(key) > 0 for key in await redis.keys("pen:*")]), first
+        assert await redis.pttl(keys.reading(text)) <= ledger_module._LOCK_SECONDS * 1000
+        assert await redis.exists(keys.text(text)) <= await redis.sismember(keys.texts("ann"), bytes.fromhex(text))
 
 
 async def test_what_is_filed_while_its_author_is_forgotten_can_be_found(redis, monkeypatch):

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Connection, Redis
 
-from inference.catalogue import Catalogue, ItemVersion, version_at
+from inference.catalogue import MAX_VERSIONS, Catalogue, ItemVersion, version_at
 from inference.extraction import Overloaded
 from profiles.model import Observation
 from streams.events import Action, Click, InlineItem, Item, ItemKind, Reason, Rejected
@@ -96,26 +96,40 @@ async def test_a_later_edit_does_not_rewrite_the_past(catalogue, items):
     assert (interests(before), interests(after)) == ({"pets"}, {"opera"})
 
 
-async def test_a_version_that_another_worker_added_meanwhile_is_kept(catalogue, monkeypatch):
-    def version(since, digest):
-        return ItemVersion(since, digest, "", "r", ())
+def version(since, digest):
+    return ItemVersion(since, digest, digest, "r", ())
 
-    find, looks = catalogue.find, []
 
-    async def find_nothing_at_first(item_ids):
-        looks.append(item_ids)
-        return await find(item_ids) if len(looks) > 1 else {}
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_version_that_another_worker_adds_meanwhile_is_kept(redis_url, known):
+    clients = [Redis.from_url(redis_url) for _ in range(MAX_VERSIONS)]
+    first, *others = workers = [Catalogue(client) for client in clients]
+    if known:
+        await first.add({"i": version(0, "0")})
+    await asyncio.gather(*(worker.add({"i": version(n, str(n))}) for n, worker in enumerate(workers)))
+    assert [v.digest for v in (await others[0].find(["i"]))["i"]] == [str(n) for n in range(MAX_VERSIONS)]
+    for client in clients:
+        await client.aclose()
 
-    await catalogue.add({"i": version(1, "theirs")})
-    monkeypatch.setattr(catalogue, "find", find_nothing_at_first)
-    await catalogue.add({"i": version(2, "ours")})
-    assert [v.digest for v in (await find(["i"]))["i"]] == ["theirs", "ours"]
+
+async def test_one_round_trip_adds_new_items_and_passes_over_known_texts(redis, monkeypatch):
+    catalogue = Catalogue(redis)
+    await catalogue.add({"old": version(1, "a")})
+    sent = []
+    send = Connection.send_packed_command
+
+    async def count(connection, command, *args, **options):
+        sent.append(command)
+        await send(connection, command, *args, **options)
+
+    monkeypatch.setattr(Connection, "send_packed_command", count)
+    await catalogue.add({"old": version(2, "a"), "new": version(2, "b")})
+    assert len(sent) == 1
+    found = await catalogue.find(["old", "new"])
+    assert {i: [v.since for v in versions] for i, versions in found.items()} == {"old": [1], "new": [2]}
 
 
 async def test_versions_are_bounded_idempotent_and_may_return_to_an_old_text(catalogue):
-    def version(since, digest):
-        return ItemVersion(since, digest, digest, "r", ())
-
     for since, digest in [(1, "a"), (2, "b"), (3, "a"), (1, "a"), (4, "a")]:
         await catalogue.add({"i": version(since, digest)})
     versions = (await catalogue.find(["i"]))["i"]

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from inference.catalogue import Catalogue
+from inference.catalogue import Catalogue, ItemVersion
 from inference.extraction import Passage
 from inference.ledger import Ledger, LedgerExtractor
 from profiles import keys
@@ -72,7 +72,11 @@ async def test_the_writer_does_the_workers_work(filled):
     assert (await ledger.search("u2")).owned == []
     await store.forget("u2", START)
     assert await store.holding("u2") == []
-    assert await Catalogue(client).find(["i1"]) == {}
+    catalogue = Catalogue(client)
+    assert await catalogue.find(["i1"]) == {}
+    for since, text in enumerate(("first", "edited")):
+        await catalogue.add({"i1": ItemVersion(since, text, text, "r", ())})
+    assert [v.title for v in (await catalogue.find(["i1"]))["i1"]] == ["first", "edited"]
     await Logs(client).names({"comments": "an-id"})
 
 

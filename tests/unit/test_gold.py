@@ -5,15 +5,26 @@ from pathlib import Path
 
 import pytest
 
+from inference.embedded.fitting import read_rows
 from inference.evaluation import load_rows
 from inference.evaluation.matching import spelled_alike
 from inference.preparation.duplicates import resemblance, shingles
 from inference.taxonomy import Taxonomy
+from inference.training import examples
 
 GOLD = Path(__file__).parents[2] / "inference" / "data" / "gold"
 KINDS = {"plain", "slang", "negation", "sarcasm", "question", "search", "contrast", "injection", "pii", "chatter"}
 DOMAINS = {"ecommerce", "social", "content", "education"}
 _ALIKE = 0.5
+
+
+@pytest.mark.parametrize("read", [load_rows, examples.load, read_rows])
+def test_only_a_newline_ends_a_row(tmp_path, read):
+    """JSON allows in a string what str.splitlines takes for the end of a line, and people paste it."""
+    row = '{{"text":"tea{}and cake","lang":"en","kind":"chatter","gold":[]}}\n'
+    path = tmp_path / "gold.jsonl"
+    path.write_bytes("\n".join(map(row.format, " \u2028\u2029\x85")).encode())
+    assert len(read([path])) == 4
 
 
 @pytest.fixture(scope="module")

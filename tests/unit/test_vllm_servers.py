@@ -71,6 +71,31 @@ def test_an_answer_under_way_does_not_end_the_rest_a_server_asked_for(clock):
     assert wait_of(servers) == 7.0
 
 
+@pytest.mark.parametrize("failures", [1, 3])
+def test_nor_where_requests_failed_before(clock, failures):
+    servers = Servers(["http://a/v1"], clock)
+    with servers.one() as server:
+        for _ in range(failures):
+            servers.failed(server, "refused")
+        servers.rest(server, 7, "it answered 429")
+        servers.worked(server)
+    assert wait_of(servers) == 7.0
+    clock.now += 7
+    with servers.one(), servers.one():
+        pass
+
+
+def test_an_answer_under_way_ends_what_rest_failures_add_to_the_one_asked_for(clock):
+    servers = Servers(["http://a/v1"], clock)
+    with servers.one() as server:
+        for _ in range(3):
+            servers.failed(server, "refused")
+        servers.rest(server, 1, "it answered 429")
+        assert wait_of(servers) > 1.0
+        servers.worked(server)
+    assert wait_of(servers) == 1.0
+
+
 def test_the_trouble_of_each_server_is_said(clock):
     servers = Servers(["http://a/v1", "http://b/v1"], clock)
     with servers.one() as first, servers.one() as second:
