@@ -17,7 +17,7 @@ from streams.settings import PREFIX, load_settings
 from .apache_kafka import ApacheKafka
 from .contestants import Contestant, ContestantFailedError, running
 from .meters import Snapshot, cpu_seconds
-from .workload import Workload, applied, fill_catalogue, preload
+from .workload import Workload, applied, fill_catalogue, fill_profiles, preload
 
 if TYPE_CHECKING:
     import subprocess
@@ -66,10 +66,11 @@ class Ground:
         own = {**self.settings, "CONSUMER_GROUP": f"bench-{next(_groups)}", **overrides}
         return {PREFIX + name: value for name, value in own.items()}
 
-    def clear(self) -> None:
-        """A Redis that knows the items and nobody else."""
+    def clear(self, others: int = 0) -> None:
+        """A Redis that knows the items, and profiles of so many ``others`` than the workload's users."""
         with Redis.from_url(self.redis.url) as redis:
             redis.flushall()
+            fill_profiles(redis, others)
             redis.config_resetstat()
         asyncio.run(fill_catalogue(self.redis.url, self.workload.items))
 
@@ -79,13 +80,20 @@ class Ground:
             return applied(redis, self.workload.user_names())
 
     def run(
-        self, contestant: Contestant, batch: int, longest_seconds: float, *, workers: int = 1, **overrides: str
+        self,
+        contestant: Contestant,
+        batch: int,
+        longest_seconds: float,
+        *,
+        workers: int = 1,
+        others: int = 0,
+        **overrides: str,
     ) -> Run:
         """Let a contestant work on the clicks from the beginning, until all are applied or the time is over.
 
-        With several ``workers``, its CPU is the sum of theirs.
+        With several ``workers``, its CPU is the sum of theirs. Redis holds the profiles of ``others`` meanwhile.
         """
-        self.clear()
+        self.clear(others)
         size = batch if contestant.batches else 1
         environment = self.environment(MAX_POLL_RECORDS=str(batch), **overrides)
         with ExitStack() as stack, Redis.from_url(self.redis.url) as redis:

@@ -8,13 +8,12 @@ from typing import Any
 from redis import Redis
 
 from profiles import keys
-from profiles.policy import MICROSECONDS
-from profiles.reader import DEFAULT_HORIZONS, InterestReader
+from profiles.reader import InterestReader
 from streams.embedded import EmbeddedRedis
 
 from .freshness import quantiles
+from .workload import INTERESTS, fill_profiles, other_name
 
-_INTERESTS = 20
 _MICRO = 1e6
 _MANY = 100
 
@@ -22,21 +21,21 @@ _MANY = 100
 def measure(*, users: int, calls: int) -> dict[str, Any]:
     """Latency of ``top`` against ZRANGE, and of ``many(100)``, with profiles of 20 interests. Microseconds."""
     with EmbeddedRedis() as server, Redis.from_url(server.url) as redis:
-        fill(redis, users)
+        fill_profiles(redis, users)
         reader = InterestReader(redis)
-        names = [user_name(n * 7919 % users) for n in range(calls)]
-        groups = [[user_name((n * _MANY + k) % users) for k in range(_MANY)] for n in range(max(1, calls // _MANY))]
+        names = [other_name(n * 7919 % users) for n in range(calls)]
+        groups = [[other_name((n * _MANY + k) % users) for k in range(_MANY)] for n in range(max(1, calls // _MANY))]
 
         def zrange(user: str) -> object:
-            return redis.zrange(keys.interests(user, "like", "now"), 0, _INTERESTS - 1, desc=True, withscores=True)
+            return redis.zrange(keys.interests(user, "like", "now"), 0, INTERESTS - 1, desc=True, withscores=True)
 
-        raw, top = _latencies(names, zrange, lambda user: reader.top(user, _INTERESTS, "now"))
+        raw, top = _latencies(names, zrange, lambda user: reader.top(user, INTERESTS, "now"))
         with _counting(redis) as sent:
             reader.many(groups[0])
         (many,) = _latencies(groups, reader.many)
     return {
         "users": users,
-        "interests": _INTERESTS,
+        "interests": INTERESTS,
         "zrange_us": raw,
         "top_us": top,
         "many_100_us": many,
@@ -47,29 +46,6 @@ def measure(*, users: int, calls: int) -> dict[str, Any]:
         },
         "many_100_round_trips": sent[0],
     }
-
-
-def user_name(number: int) -> str:
-    """The id of a user of this measurement."""
-    return f"u{number:07d}"
-
-
-def fill(redis: Redis, users: int) -> None:
-    """Profiles of 20 interests in both horizons, as the worker leaves them."""
-    now = int(time.time() * MICROSECONDS)
-    with redis.pipeline(transaction=False) as pipe:
-        for number in range(users):
-            user = user_name(number)
-            for horizon, half_life in DEFAULT_HORIZONS.items():
-                scores: dict[str, float] = {
-                    f"concept-{(number + k) % 400:03d}": now - k * half_life * MICROSECONDS / _INTERESTS
-                    for k in range(_INTERESTS)
-                }
-                pipe.zadd(keys.interests(user, "like", horizon), {m: round(s) for m, s in scores.items()})
-            pipe.hset(keys.meta(user), mapping={"clicks/0": number, "newest": now, "events": 40})
-            if len(pipe) > 2_000:  # noqa: PLR2004 - commands in one round trip
-                pipe.execute()
-        pipe.execute()
 
 
 def _latencies(arguments: list[Any], *calls: Callable[[Any], object]) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""How the cost of an event grows: with users, interests a user, partitions, workers, skew and batch size."""
+"""How the cost of an event grows: with users, profiles, interests, partitions, workers, skew and batch size."""
 
 import time
 from collections.abc import Callable
@@ -19,6 +19,7 @@ class _Variant:
     workload: Workload
     batch: int
     workers: int = 1
+    others: int = 0
     settings: dict[str, str] = field(default_factory=dict)
 
 
@@ -27,14 +28,22 @@ def measure(
 ) -> dict[str, Any]:
     """The worker alone, one dimension at a time; CPU of workers and Redis in microseconds an event.
 
-    More users on the same number of events also means fewer events of one user in a batch: that, and not the size of
-    the keyspace, is most of what a small batch then costs. Interests are varied over 200 users, who come to have
-    as many as ``events`` allow.
+    More users on the same number of events also means fewer events of one user in a batch, which is most of what a
+    small batch then costs. What the size of the keyspace costs shows where the same users' clicks meet a Redis with
+    the profiles of ``others``: as many as the most ``users``. Interests are varied over 200 users, who come to have as
+    many as ``events`` allow.
     """
     rows = {}
     for name, variant in _variants(events, users, batch).items():
         with prepared(variant.workload) as ground:
-            run = ground.run(by_name(OURS), variant.batch, longest_seconds, workers=variant.workers, **variant.settings)
+            run = ground.run(
+                by_name(OURS),
+                variant.batch,
+                longest_seconds,
+                workers=variant.workers,
+                others=variant.others,
+                **variant.settings,
+            )
         rows[name] = run.as_dict()
         tell(f"{name}: {run.throughput:,.0f} events/s, worker {run.worker_us:.1f} us, Redis {run.redis_us:.1f} us")
     return rows
@@ -45,6 +54,7 @@ def _variants(events: int, users: tuple[int, ...], batch: int) -> dict[str, _Var
     few = replace(base, users=_FEW_USERS)
     return {
         **{f"users={n}": _Variant(replace(base, users=n), batch) for n in users},
+        **{f"others={n}": _Variant(base, batch, others=n) for n in (0, max(users))},
         **{
             f"interests={n}": _Variant(
                 replace(few, taste=n, items=max(ITEMS, n)), batch, settings={"MAX_INTERESTS": "5000"}

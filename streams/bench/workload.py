@@ -1,6 +1,7 @@
 """The clicks that every contestant gets: made from a seed, on a catalogue of items that are known beforehand."""
 
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,15 @@ from redis import Redis
 
 from inference.catalogue import Catalogue, ItemVersion
 from inference.extraction import Interest
+from profiles import keys
 from profiles.model import Stance
+from profiles.policy import MICROSECONDS
+from profiles.reader import DEFAULT_HORIZONS
 from streams.settings import Settings
 from streams.topics import CLICKS, ensure_topics, topic_names
 
 ITEMS = 200
+INTERESTS = 20
 _CONCEPTS = 60
 BATCH_BYTES = 900_000
 _HOUR_MS = 3_600_000
@@ -103,6 +108,29 @@ def _version(number: int) -> ItemVersion:
     return ItemVersion(0, f"{number:016x}", f"Item {number}", "bench", interests)
 
 
+def other_name(number: int) -> str:
+    """The id of a user of whom no clicks come."""
+    return f"u{number:07d}"
+
+
+def fill_profiles(redis: Redis, users: int) -> None:
+    """Profiles of so many other users, with 20 interests in both horizons, as the worker leaves them."""
+    now = int(time.time() * MICROSECONDS)
+    with redis.pipeline(transaction=False) as pipe:
+        for number in range(users):
+            user = other_name(number)
+            for horizon, half_life in DEFAULT_HORIZONS.items():
+                scores: dict[str, float] = {
+                    f"concept-{(number + k) % 400:03d}": now - k * half_life * MICROSECONDS / INTERESTS
+                    for k in range(INTERESTS)
+                }
+                pipe.zadd(keys.interests(user, "like", horizon), {m: round(s) for m, s in scores.items()})
+            pipe.hset(keys.meta(user), mapping={"clicks/0": number, "newest": now, "events": 40})
+            if len(pipe) > 2_000:  # noqa: PLR2004 - commands in one round trip
+                pipe.execute()
+        pipe.execute()
+
+
 async def preload(settings: Settings, workload: Workload) -> None:
     """Publish all clicks, so that no contestant waits for a producer."""
     ensure_topics(settings)
@@ -132,8 +160,6 @@ def applied(redis: Redis, users: Sequence[str]) -> int:
 
     Redis adds up by itself, because a client that asks user by user takes a sixteenth of a core from whom it watches.
     """
-    from profiles import keys  # noqa: PLC0415
-
     metas = [keys.meta(user) for user in users]
     total = 0
     for at in range(0, len(metas), _KEYS_AT_ONCE):
