@@ -10,10 +10,11 @@ from typing import Any
 from zlib import crc32
 
 import msgspec
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from redis.asyncio import Redis
 
 from profiles import keys
+from streams.settings import PREFIX
 from streams.topics import CLICKS, topic_names
 
 from .contestants import OURS, Contestant, ContestantFailedError, by_name, running
@@ -83,13 +84,14 @@ async def _at(ground: Ground, rate: float, seconds: float, beside: Contestant | 
 
 @asynccontextmanager
 async def _live(ground: Ground, rate: float, beside: Contestant | None = None) -> AsyncIterator["_Probing"]:
-    """A worker that is done with the backlog and gets clicks at that rate; ``beside`` has to outlast the block."""
+    """A worker that begins at the end of the log and gets clicks at that rate; ``beside`` has to outlast the block."""
     await asyncio.to_thread(ground.clear)
     topic = topic_names()[CLICKS]
     producer = AIOKafkaProducer(bootstrap_servers=ground.broker.bootstrap, linger_ms=2, max_batch_size=BATCH_BYTES)
     redis = Redis.from_url(ground.redis.url)
     probing = _Probing(producer, redis, topic)
     environment = ground.environment()
+    await _begin_at_the_end(ground, topic, environment[PREFIX + "CONSUMER_GROUP"])
     await producer.start()
     try:
         with ExitStack() as stack:
@@ -109,6 +111,18 @@ async def _live(ground: Ground, rate: float, beside: Contestant | None = None) -
     finally:
         await producer.stop()
         await redis.aclose()
+
+
+async def _begin_at_the_end(ground: Ground, topic: str, group: str) -> None:
+    """Let a group begin where the log ends. The embedded broker says an end that lies a batch before it."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=ground.broker.bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(ground.workload.partitions)]
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.end_offsets(partitions))
+    finally:
+        await consumer.stop()
 
 
 class _Probing:
