@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ async def _live(ground: Ground, rate: float, beside: Contestant | None = None) -
     redis = Redis.from_url(ground.redis.url)
     probing = _Probing(producer, redis, topic)
     environment = ground.environment()
-    await _begin_at_the_end(ground, topic, environment[PREFIX + "CONSUMER_GROUP"])
+    await _begin_at_the_end(ground, topic, environment)
     await producer.start()
     try:
         with ExitStack() as stack:
@@ -113,8 +113,9 @@ async def _live(ground: Ground, rate: float, beside: Contestant | None = None) -
         await redis.aclose()
 
 
-async def _begin_at_the_end(ground: Ground, topic: str, group: str) -> None:
-    """Let a group begin where the log ends. The embedded broker says an end that lies a batch before it."""
+async def _begin_at_the_end(ground: Ground, topic: str, environment: Mapping[str, str]) -> None:
+    """Let the environment's group begin at the end of the log. The embedded broker's lies a batch before it."""
+    group = environment[PREFIX + "CONSUMER_GROUP"]
     consumer = AIOKafkaConsumer(bootstrap_servers=ground.broker.bootstrap, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:

@@ -44,10 +44,14 @@ async def test_a_load_that_ended_is_no_measurement(monkeypatch):
     async def end_at_once(*_):
         raise ConnectionError("gone")
 
+    async def no_broker(*_):
+        pass
+
     for name, value in {
         "AIOKafkaProducer": Producer,
         "running": lambda *_: nullcontext(),
         "_keep_sending": end_at_once,
+        "_begin_at_the_end": no_broker,
         "_DRAINED_PROBES": 0,
         "_WARM_SECONDS": 0.01,
     }.items():
