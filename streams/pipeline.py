@@ -74,7 +74,7 @@ class Handler(Protocol):
         """One result, or Rejected, for each event."""
         ...
 
-    async def write(self, log: str, results: Sequence[Any], recorded: Recorded) -> Recorded:
+    async def write(self, log: str, results: Sequence[Any], recorded: Recorded, /) -> Recorded:
         """Make the results last, going on from what attempts that failed have ``recorded``.
 
         Doing it twice must do no harm.
@@ -200,12 +200,7 @@ class ItemHandler:
         versions = iter(await self._items.versions(items))
         return [(e.event.item_id, next(versions) if isinstance(e.event, Item) else None) for e in events]
 
-    async def write(
-        self,
-        log: str,  # noqa: ARG002 - one face for all handlers
-        results: Sequence[Any],
-        recorded: Recorded | None = None,  # noqa: ARG002 - all is done again
-    ) -> Recorded:
+    async def write(self, _log: str, results: Sequence[Any], _recorded: Recorded | None = None) -> Recorded:
         """Add the versions in log order; several of one item in one batch take turns."""
         for item_id, version in results:
             if version is None:
@@ -245,12 +240,7 @@ class CommandHandler:
         """Nothing to read: the commands themselves."""
         return [placed.event for placed in events]
 
-    async def write(
-        self,
-        log: str,  # noqa: ARG002 - one face for all handlers
-        results: Sequence[Command],
-        recorded: Recorded | None = None,  # noqa: ARG002 - all is done again
-    ) -> Recorded:
+    async def write(self, _log: str, results: Sequence[Command], _recorded: Recorded | None = None) -> Recorded:
         """Apply the commands; each is idempotent by its event time.
 
         Dead letters go last: finding them takes long, and the profiles are not to wait for it.
